@@ -1,0 +1,69 @@
+"""Checks of arguments, called once at each public entry. Messages say what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def images(x: Tensor, name: str = "x", *, channels: tuple[int, ...] | None = None) -> None:
+    """Require float images `(*, C, H, W)` with finite values in [0, 1].
+
+    The check of values is skipped while `torch.compile` or the ONNX exporter traces and on devices other than the
+    CPU, where it would force a synchronisation.
+
+    Raises:
+        TypeError: not a tensor, or not floating point.
+        ValueError: fewer than three dimensions, an empty axis, NaN, or values outside [0, 1].
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{name}: expected a torch.Tensor of shape (*, C, H, W), got {type(x).__name__}: "
+            "convert it, for instance with torch.from_numpy(array)"
+        )
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{name}: expected a floating-point image in [0, 1], got {x.dtype}: "
+            "divide 8-bit images by 255, x.float() / 255"
+        )
+    if x.ndim < 3 or 0 in x.shape[-3:]:
+        raise ValueError(
+            f"{name}: expected shape (*, C, H, W) with no empty axis, got {tuple(x.shape)}: "
+            "add a channel axis to a single grey image with x[None]"
+        )
+    if channels is not None and x.shape[-3] not in channels:
+        wanted = " or ".join(str(c) for c in channels)
+        raise ValueError(f"{name}: expected {wanted} channels, got shape {tuple(x.shape)} with {x.shape[-3]}")
+    values_in_unit_range(x, name)
+
+
+def values_in_unit_range(x: Tensor, name: str = "x") -> None:
+    """Require finite values in [0, 1] (on the CPU, outside tracing)."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.numel() == 0:
+        return
+    low, high = (v.item() for v in x.detach().aminmax())
+    if low != low or high != high:
+        raise ValueError(f"{name}: contains NaN; look for a division by zero before this call")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name}: expected values in [0, 1], got [{low:.4g}, {high:.4g}]: "
+            "divide 8-bit images by 255, or clamp with x.clamp(0, 1)"
+        )
+
+
+def positive(value: float | Tensor, name: str) -> None:
+    """Require a positive finite number or a tensor of them (tensor values: on the CPU, outside tracing)."""
+    if isinstance(value, Tensor):
+        if torch.compiler.is_compiling() or value.device.type != "cpu":
+            return
+        ok = bool((value > 0).all() and value.isfinite().all())
+    else:
+        ok = 0 < value < float("inf")
+    if not ok:
+        raise ValueError(f"{name}: expected a positive finite number, got {value}")
+
+
+def one_of(value: str, choices: tuple[str, ...], name: str) -> None:
+    """Require one of the named choices."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -1,0 +1,236 @@
+"""Records: one measured run each, with provenance, saved atomically. No statistics here (`tables`).
+
+A `Record` is one measured run. It lies in `book/results/<experiment>/<key>.json`, where the key is a hash of
+experiment, configuration and seed: the same run is recorded once, and a run that is recorded can be skipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCHEMA = 1
+PACKAGES = (
+    "facelight",
+    "torch",
+    "torchvision",
+    "kornia",
+    "opencv-python-headless",
+    "scikit-image",
+    "numpy",
+    "anny",
+    "warp-lang",
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured run.
+
+    Args:
+        experiment: name of the experiment; also its folder.
+        config: every setting of the run, JSON values only.
+        metrics: what was measured: numbers, or nested mappings and lists of numbers; None where undefined.
+        data: `name`, `sha256`, `split` and `count` of what it was measured on.
+        seed: seed of the run; None where nothing is random.
+        provenance: `commit`, `clean`, `versions`, `python`, `machine`, `device`, `threads`, `seconds`, `command` and
+            `date` (UTC).
+        schema: version of this layout.
+    """
+
+    experiment: str
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    data: Mapping[str, Any]
+    seed: int | None
+    provenance: Mapping[str, Any]
+    schema: int = SCHEMA
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that stand for experiment, configuration and seed."""
+        return key(self.experiment, self.config, self.seed)
+
+
+def key(experiment: str, config: Mapping[str, Any], seed: int | None = None) -> str:
+    """Hash of what identifies a run: SHA-256 of the canonical JSON of experiment, configuration and seed, 12 digits.
+
+    >>> key("demo", {"a": 1, "b": 2}) == key("demo", {"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps([experiment, _plain(config), seed], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def record(
+    experiment: str,
+    config: Any,
+    metrics: Mapping[str, Any],
+    *,
+    data: Mapping[str, Any],
+    seconds: float,
+    seed: int | None = None,
+    device: str = "cpu",
+    command: str | None = None,
+) -> Record:
+    """A record of a run that has just ended, with its provenance filled in.
+
+    Args:
+        experiment: name of the experiment, letters, digits and `_`.
+        config: the frozen dataclass or mapping that configured the run.
+        metrics: what was measured; NaN becomes None, infinities are refused.
+        data: `name`, `sha256`, `split`, `count` of the data.
+        seconds: wall time of the run.
+        seed: seed of the run, if anything in it is random.
+        device: where it ran.
+        command: how to run it again; default: the command line of this process.
+
+    Raises:
+        ValueError: a malformed name, missing keys in `data`, or an infinite metric.
+    """
+    if not experiment.isidentifier():
+        raise ValueError(f"experiment: expected letters, digits and _, got {experiment!r}")
+    missing = {"name", "sha256", "split", "count"} - set(data)
+    if missing:
+        raise ValueError(f"data: the keys {sorted(missing)} are missing; say what the run was measured on")
+    return Record(
+        experiment,
+        _settings(config),
+        _plain(metrics),
+        _plain(data),
+        seed,
+        _provenance(seconds, device, command),
+    )
+
+
+def root() -> Path:
+    """Folder of the records: `FACELIGHT_RESULTS`, else `book/results` of the checkout around the working directory.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    chosen = os.environ.get("FACELIGHT_RESULTS")
+    if chosen:
+        return Path(chosen)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "book" / "results").is_dir() and (folder / "_toc.yml").is_file():
+            return folder / "book" / "results"
+    raise FileNotFoundError(
+        f"no book/results above {here}: run inside a checkout of the book, or set FACELIGHT_RESULTS to a folder"
+    )
+
+
+def save(item: Record, folder: Path | None = None) -> Path:
+    """Write a record as JSON; readers see either the old file or the whole new one, never a part."""
+    target = (folder or root()) / item.experiment / f"{item.key}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(dataclasses.asdict(item), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    with tempfile.NamedTemporaryFile(
+        "w", dir=target.parent, prefix=".", suffix=".tmp", delete=False, encoding="utf-8"
+    ) as part:
+        part.write(text)
+        part.flush()
+        os.fsync(part.fileno())
+    Path(part.name).chmod(0o644)
+    Path(part.name).replace(target)
+    return target
+
+
+def load(experiment: str, folder: Path | None = None) -> list[Record]:
+    """All records of an experiment, in the order of their file names; an empty list where there are none.
+
+    Raises:
+        ValueError: a file that is not a record, names another run than its content, or has another schema.
+    """
+    return [_read(path) for path in sorted(((folder or root()) / experiment).glob("*.json"))]
+
+
+def find(experiment: str, config: Any, seed: int | None = None, folder: Path | None = None) -> Record | None:
+    """The record of this very run, or None."""
+    path = (folder or root()) / experiment / f"{key(experiment, _settings(config), seed)}.json"
+    return _read(path) if path.is_file() else None
+
+
+def _read(path: Path) -> Record:
+    advice = f"delete {path} and run the experiment again"
+    try:
+        item = Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a record ({error}): {advice}") from error
+    if item.schema != SCHEMA:
+        raise ValueError(f"{path} has schema {item.schema}, this version reads {SCHEMA}: {advice}")
+    if item.key != path.stem:
+        raise ValueError(f"{path} describes run {item.key}, not {path.stem}: its content was changed by hand; {advice}")
+    return item
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """A frozen dataclass or a mapping as plain JSON values."""
+    is_instance = dataclasses.is_dataclass(config) and not isinstance(config, type)
+    plain: dict[str, Any] = _plain(dataclasses.asdict(config) if is_instance else config)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's types; NaN becomes None."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic) or getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise ValueError("an infinite number cannot be recorded; use None and say why in the metric's name")
+        return None if math.isnan(value) else value
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    raise TypeError(f"expected numbers, text, lists and mappings, got {type(value).__name__}: convert it first")
+
+
+def _git(*words: str) -> str | None:
+    try:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _provenance(seconds: float, device: str, command: str | None) -> dict[str, Any]:
+    import torch
+
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    # Records that a run has just written do not make the code dirty.
+    status = _git("status", "--porcelain", "--", ":/", ":(exclude,top)book/results")
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "clean": None if status is None else not status,
+        "versions": versions,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "seconds": round(seconds, 3),
+        "command": command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "date": datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
+    }

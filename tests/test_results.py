@@ -1,0 +1,152 @@
+"""Records: provenance, atomic files, statistics; and the records that the repository itself carries."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import subprocess
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from facelight import results
+
+DATA = {"name": "toy", "sha256": "0" * 64, "split": "all", "count": 3}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    width: int = 3
+    rate: float = 0.1
+
+
+def toy(metrics=None, **options) -> results.Record:
+    return results.record("toy", Config(), metrics or {"score": 1.5}, data=DATA, seconds=0.25, **options)
+
+
+def test_record_carries_what_produced_it(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    item = toy(seed=4, command="facelight run toy")
+    assert item.config == {"width": 3, "rate": 0.1}
+    assert item.provenance["commit"] == subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    assert item.provenance["versions"]["torch"]
+    assert item.provenance["command"] == "facelight run toy"
+    assert item.provenance["seconds"] == 0.25
+    assert isinstance(item.provenance["clean"], bool)
+
+
+def test_clean_ignores_fresh_records_but_not_changed_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path("code.py").write_text("a = 1\n")
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", "start"], check=True)
+    folder = tmp_path / "book" / "results"
+    results.save(toy(), folder)
+    assert toy().provenance["clean"] is True
+    Path("code.py").write_text("a = 2\n")
+    assert toy().provenance["clean"] is False
+
+
+def test_round_trip_and_find(tmp_path):
+    item = toy({"score": 1.5, "per_subset": {"1": [1, 2], "2": math.nan}, "n": np.int64(3)}, seed=1)
+    path = results.save(item, tmp_path)
+    assert path == tmp_path / "toy" / f"{item.key}.json"
+    assert results.load("toy", tmp_path) == [item]
+    assert results.find("toy", Config(), 1, tmp_path) == item
+    assert results.find("toy", Config(width=4), 1, tmp_path) is None
+    assert item.metrics["per_subset"]["2"] is None
+    assert results.load("nothing", tmp_path) == []
+
+
+def test_interrupted_save_leaves_the_old_record(tmp_path, monkeypatch):
+    results.save(toy({"score": 1.0}), tmp_path)
+
+    def stop(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        results.save(toy({"score": 2.0}), tmp_path)
+    monkeypatch.undo()
+    assert [item.metrics["score"] for item in results.load("toy", tmp_path)] == [1.0]
+
+
+def test_a_record_is_refused_when_it_was_changed_or_cut(tmp_path):
+    path = results.save(toy(), tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(ValueError, match=r"is not a record .* delete .* run the experiment again"):
+        results.load("toy", tmp_path)
+    path.write_text(json.dumps(content | {"config": {"width": 9, "rate": 0.1}}))
+    with pytest.raises(ValueError, match="changed by hand"):
+        results.load("toy", tmp_path)
+    path.write_text(json.dumps(content | {"schema": 99}))
+    with pytest.raises(ValueError, match="schema 99"):
+        results.load("toy", tmp_path)
+
+
+def test_bad_records_are_refused():
+    with pytest.raises(ValueError, match="letters, digits and _"):
+        results.record("../escape", {}, {}, data=DATA, seconds=0)
+    with pytest.raises(ValueError, match="'sha256'"):
+        results.record("toy", {}, {}, data={"name": "x"}, seconds=0)
+    with pytest.raises(ValueError, match="infinite"):
+        toy({"psnr": math.inf})
+    with pytest.raises(TypeError, match="convert it first"):
+        toy({"object": object()})
+
+
+def test_root_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.delenv("FACELIGHT_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="set FACELIGHT_RESULTS"):
+        results.root()
+    monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "elsewhere"))
+    assert results.root() == tmp_path / "elsewhere"
+
+
+def test_paired_difference_against_scipy_and_a_slow_permutation_test():
+    ours, base = [0.0461, 0.0466, 0.0479, 0.0449, 0.0464, 0.0466], [0.0481, 0.0485, 0.0489, 0.0475, 0.0485, 0.0483]
+    found = results.paired_difference(ours, base)
+    expected = stats.ttest_rel(ours, base)
+    interval = expected.confidence_interval(0.95)
+    assert found.t == pytest.approx(expected.statistic)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    d = np.subtract(ours, base)
+    means = [abs(np.mean(d * s)) for s in product([1, -1], repeat=6)]
+    assert found.p_permutation == pytest.approx(np.mean([m >= abs(d.mean()) - 1e-15 for m in means]))
+    assert found.p_permutation == pytest.approx(2 / 64)  # all six signs agree
+
+
+@pytest.mark.parametrize(
+    ("ours", "base", "message"), [([1], [2], ">= 2"), ([1, 2], [1, 2, 3], "2 and 3"), ([0] * 21, [1] * 21, "20 pairs")]
+)
+def test_paired_difference_errors(ours, base, message):
+    with pytest.raises(ValueError, match=message):
+        results.paired_difference(ours, base)
+
+
+def test_identical_runs_have_no_difference():
+    found = results.paired_difference([1.0, 2.0], [1.0, 2.0])
+    assert (found.mean, found.t, found.p, found.p_permutation) == (0, 0, 1, 1)
+
+
+def test_tables():
+    records = [
+        results.record("toy", {"net": n}, {"score": s}, data=DATA, seconds=0, seed=i)
+        for i, (n, s) in enumerate([("a", 1.0), ("a", 3.0), ("b", 5.0)])
+    ]
+    frame = results.table(records, "net", lambda r: "score", "score", digits=1)
+    assert frame.loc["a", "score"] == "2.0 ± 1.4 (n = 2)"
+    assert frame.loc["b", "score"] == "5.0 (single run)"
+    beside = results.beside_paper({"a": [1.0, 3.0], "b": [5.0]}, {"a": 1.5, "c": 9.0}, digits=1)
+    assert beside.loc["a"].tolist() == ["1.5", "2.0", "+0.5", "1.4 (n = 2)"]
+    assert beside.loc["b"].tolist() == ["–", "5.0", "–", "single run"]
+    assert beside.loc["c"].tolist() == ["9.0", "–", "–", "–"]
