@@ -51,6 +51,28 @@ def values_in_unit_range(x: Tensor, name: str = "x") -> None:
         )
 
 
+def floating(x: Tensor, name: str = "x") -> None:
+    """Require a floating-point tensor of any shape."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        came = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{name}: expected a floating-point tensor, got {came}: convert it, x.float() / 255 if 8-bit")
+
+
+def non_negative(x: Tensor, name: str = "x") -> None:
+    """Require a floating-point tensor of finite values >= 0 (values: on the CPU, outside tracing)."""
+    floating(x, name)
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.numel() == 0:
+        return
+    low, high = (v.item() for v in x.detach().aminmax())
+    if low != low:
+        raise ValueError(f"{name}: contains NaN; look for a division by zero before this call")
+    if low < 0 or high == float("inf"):
+        raise ValueError(
+            f"{name}: expected finite values >= 0, got [{low:.4g}, {high:.4g}]: "
+            "pass the image itself, in [0, 1], and leave out mean/std normalisation before this call"
+        )
+
+
 def positive(value: float | Tensor, name: str) -> None:
     """Require a positive finite number or a tensor of them (tensor values: on the CPU, outside tracing)."""
     if isinstance(value, Tensor):

@@ -1,0 +1,65 @@
+# Every target is a few visible commands. `make help` lists them; `make book` and `make test` do their own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PROFILE ?= book
+NOTEBOOKS := $(patsubst book/%.md,notebooks/%.ipynb,$(wildcard book/[0-9]*.md))
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: .venv/.installed ## create .venv and install the pinned packages (done by the other targets when needed)
+
+.venv/.installed: requirements.txt pyproject.toml
+	@command -v git >/dev/null || { echo "git is missing: apt install git"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt install python3 python3-venv, or make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
+	@echo "== Installing into .venv (several minutes the first time, about 7 GB; later calls skip this)"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+book: setup ## execute every chapter and render the book to _build/html/index.html
+	@echo "== Executing the chapters and rendering the book"
+	$(BIN)/jupyter-book build . -n -W --keep-going
+	@echo "== The book lies at $(CURDIR)/_build/html/index.html"
+
+test: setup ## all tests: the library, the records, and the stored outputs of the notebooks
+	@echo "== Testing the library, the records and the notebooks"
+	$(BIN)/pytest tests lib notebooks --nbval-lax --nbval-current-env --numprocesses 2 --dist loadfile
+
+check: setup ## style, types, spelling, and that notebooks/ is what book/ generates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python tools/notebooks.py check
+
+notebooks: setup ## generate and execute the notebooks whose chapter has changed
+	$(BIN)/python tools/notebooks.py generate
+
+accept: setup ## execute all notebooks again after an intended change; the diff shows which numbers moved
+	$(BIN)/python tools/notebooks.py generate --all
+
+run: setup ## run one chapter with a profile: make run CH=03 PROFILE=laptop (smoke, book, laptop, full)
+	@test -n "$(CH)" || { echo "say which chapter: make run CH=03 PROFILE=laptop"; exit 1; }
+	@test -f notebooks/$(CH)_*.ipynb || { echo "there is no notebook notebooks/$(CH)_*.ipynb; the chapters are: $(NOTEBOOKS)"; exit 1; }
+	@mkdir -p _build/runs
+	$(BIN)/papermill notebooks/$(CH)_*.ipynb _build/runs/$(CH)-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE)
+
+serve: ## show the rendered book at http://127.0.0.1:8000
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+linkcheck: setup ## follow every link of the book
+	$(BIN)/jupyter-book build . --builder linkcheck
+
+lock: setup ## write what is installed now into requirements.txt
+	$(BIN)/python tools/lock.py > requirements.new && mv requirements.new requirements.txt
+
+clean: ## remove what was built (not .venv)
+	rm -rf _build build .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup book test check notebooks accept run serve linkcheck lock clean

@@ -1,0 +1,220 @@
+"""Networks: torchvision bodies with a stem and a head of our choice. Training them belongs to `train`."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from facelight import _check
+
+RESNETS = ("resnet18", "resnet34", "resnet50")
+BACKBONES = (*RESNETS, "vgg16", "inception_v3")
+_SMALLEST_SIDE = {"vgg16": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
+
+Stem = Callable[[nn.Conv2d], nn.Module]
+
+
+class FaceNet(nn.Module):
+    """A checked input, an optional normalisation, a body: what both networks of this module share.
+
+    Attributes:
+        normalize: `Normalize` for ImageNet weights under a linear stem, `Identity` otherwise.
+        body: the torchvision network, its last layer replaced by the head.
+    """
+
+    def __init__(
+        self, body: nn.Module, normalize: nn.Module, smallest_side: int, num_landmarks: int | None = None
+    ) -> None:
+        super().__init__()
+        self.normalize, self.body = normalize, body
+        self.smallest_side, self.num_landmarks = smallest_side, num_landmarks
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return landmarks (B, K, 2) or scores (B, classes) for images x: (B, 3 or 1, H, W) in [0, 1]."""
+        _check.images(x, channels=(3, 1))
+        if x.ndim != 4:
+            raise ValueError(f"x: expected a batch (B, 3, H, W), got {tuple(x.shape)}: add an axis with x[None]")
+        if min(x.shape[-2:]) < self.smallest_side:
+            side = self.smallest_side
+            raise ValueError(f"x: this body needs at least {side}x{side} pixels, got {tuple(x.shape)}: resize first")
+        y = self.body(self.normalize(x.expand(-1, 3, -1, -1)))
+        return y if self.num_landmarks is None else y.unflatten(1, (self.num_landmarks, 2))
+
+
+class Normalize(nn.Module):
+    """Subtract a mean from each channel and divide by a standard deviation."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x: (B, 3, H, W)."""
+        return (x - self.mean) / self.std
+
+
+def landmark_regressor(
+    backbone: str = "resnet34",
+    num_landmarks: int = 98,
+    *,
+    stem: Stem | None = None,
+    head_width: int = 512,
+    dropout: float = 0.5,
+    weights: str | None = None,
+) -> FaceNet:
+    """Build the paper's landmark network: a ResNet body, then Linear, ReLU, Dropout, Linear.
+
+    Args:
+        backbone: "resnet18", "resnet34" or "resnet50".
+        num_landmarks: K.
+        stem: makes the first layer from the body's first Conv2d, for instance
+            `functools.partial(LogConv2d.from_conv, epsilon=1 / 255, zero_mean=True)`; None keeps the linear Conv2d.
+        head_width: units of the hidden layer.
+        dropout: probability in the head, in [0, 1).
+        weights: None for random weights, or "imagenet": torchvision's IMAGENET1K_V1, downloaded on first use into
+            the `torch.hub` directory (`TORCH_HOME`) and checked against their hash. Under a linear stem the network
+            then normalises its input by the ImageNet mean and standard deviation; a `stem` of yours gets the image
+            as it is, because a logarithm needs light >= 0.
+
+    Returns:
+        A network from images (B, 3, H, W) in [0, 1] to landmarks (B, K, 2), fractions of width and height, without
+        output activation. A grey image (B, 1, H, W) is repeated to three channels.
+
+    Raises:
+        ValueError: unknown backbone or weights, or a number out of range.
+        RuntimeError: the weights could not be downloaded or read.
+
+    >>> landmark_regressor("resnet18").eval()(torch.rand(2, 3, 64, 64)).shape
+    torch.Size([2, 98, 2])
+
+    Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), doi:10.31649/1681-7893-2026-51-1-108-116; He et al. (2016),
+    doi:10.1109/CVPR.2016.90.
+    Differs from the paper: head width and dropout rate are not stated there; 512 and 0.5 are ours.
+    """
+    _check.one_of(backbone, RESNETS, "backbone")
+    _check_count(num_landmarks, "num_landmarks")
+    _check_count(head_width, "head_width")
+    _check_probability(dropout)
+    body = _body(backbone, weights)
+    head = (
+        nn.Linear(body.fc.in_features, head_width),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(head_width, 2 * num_landmarks),
+    )
+    body.fc = nn.Sequential(*head)
+    return _face_net(backbone, body, stem, weights, num_landmarks)
+
+
+def face_classifier(
+    backbone: str,
+    num_classes: int,
+    *,
+    stem: Stem | None = None,
+    dropout: float | None = None,
+    weights: str | None = None,
+) -> FaceNet:
+    """Build a network that tells identities apart: a torchvision body with a new last layer.
+
+    Args:
+        backbone: "resnet18", "resnet34", "resnet50", "vgg16" or "inception_v3". The ResNets take any size; VGG16 at
+            least 32x32 and Inception-v3 at least 75x75 pixels (made for 224 and 299).
+        num_classes: number of identities.
+        stem: as in `landmark_regressor`.
+        dropout: probability before the last layer, in [0, 1) (in VGG16: of both its dropout layers); None keeps the
+            body's own, 0.5 in VGG16 and Inception-v3, 0 in the ResNets.
+        weights: None or "imagenet", as in `landmark_regressor`. Inception-v3 normalises by 0.5 and 0.5, as its
+            weights expect.
+
+    Returns:
+        A network from images (B, 3, H, W) in [0, 1] to scores (B, num_classes), for `cross_entropy`. A grey image
+        (B, 1, H, W) is repeated to three channels. Inception-v3 has no auxiliary classifier, so that it returns one
+        tensor in training, too.
+
+    Raises:
+        ValueError: unknown backbone or weights, or a number out of range.
+        RuntimeError: the weights could not be downloaded or read.
+
+    >>> face_classifier("resnet18", 38).eval()(torch.rand(2, 1, 48, 42)).shape
+    torch.Size([2, 38])
+
+    Source: Bendjillali et al. (2020), Table 5, doi:10.11591/ijeecs.v18.i2.pp1015-1027, for the choice of bodies.
+    Differs from the paper: PyTorch's bodies instead of MATLAB's; no auxiliary classifier.
+    """
+    _check.one_of(backbone, BACKBONES, "backbone")
+    _check_count(num_classes, "num_classes")
+    if dropout is not None:
+        _check_probability(dropout)
+    body = _body(backbone, weights)
+    if backbone == "vgg16":
+        body.classifier[-1] = nn.Linear(body.classifier[-1].in_features, num_classes)
+        for layer in body.classifier:
+            if isinstance(layer, nn.Dropout) and dropout is not None:
+                layer.p = dropout
+    elif backbone == "inception_v3":
+        body.fc = nn.Linear(body.fc.in_features, num_classes)
+        body.dropout.p = body.dropout.p if dropout is None else dropout
+    else:
+        last = nn.Linear(body.fc.in_features, num_classes)
+        body.fc = nn.Sequential(nn.Dropout(dropout), last) if dropout else last
+    return _face_net(backbone, body, stem, weights)
+
+
+def _face_net(
+    backbone: str, body: nn.Module, stem: Stem | None, weights: str | None, num_landmarks: int | None = None
+) -> FaceNet:
+    normalize: nn.Module = nn.Identity()
+    if stem is not None:
+        name, conv = next((n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d))
+        body.set_submodule(name, stem(conv))
+    elif weights is not None:
+        normalize = Normalize(*(_CENTRED if backbone == "inception_v3" else _IMAGENET))
+    return FaceNet(body, normalize, _SMALLEST_SIDE.get(backbone, 1), num_landmarks)
+
+
+def _body(backbone: str, weights: str | None) -> Any:
+    """A torchvision network with its 1000-class layer, random or with ImageNet weights."""
+    import torchvision.models  # takes more than a second to import
+
+    _check.one_of(str(weights), ("None", "imagenet"), "weights")
+    options: dict[str, Any] = {}
+    if backbone == "inception_v3":
+        options = {"aux_logits": False, "transform_input": False, "init_weights": weights is None}
+    body = torchvision.models.get_model(backbone, weights=None, **options)
+    if weights is not None:
+        state = _imagenet_state(torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"])
+        body.load_state_dict({k: v for k, v in state.items() if not k.startswith("AuxLogits.")})
+    return body
+
+
+def _imagenet_state(entry: Any) -> dict[str, Tensor]:
+    """Download (once) and read the file of a torchvision weights entry."""
+    try:
+        return cast(dict[str, Tensor], entry.get_state_dict(progress=True, check_hash=True))
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        folder = f"{torch.hub.get_dir()}/checkpoints"
+        raise RuntimeError(
+            f"could not get the ImageNet weights {entry.url}: {error}\n"
+            f"Check the connection; or put that file into {folder} yourself; or delete a damaged copy there; "
+            "or pass weights=None to start from random weights."
+        ) from error
+
+
+def _check_count(value: int, name: str) -> None:
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
+def _check_probability(dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout: expected a probability in [0, 1), got {dropout}: 0 switches it off")

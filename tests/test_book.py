@@ -1,0 +1,142 @@
+"""The book as a whole: configuration, table of contents, citation, workflows, README, and what may not be in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+
+
+def pages() -> list[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    return [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
+
+
+def tracked() -> list[Path]:
+    names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_every_page_of_the_table_of_contents_exists_and_every_page_is_in_it():
+    listed = {ROOT / f"{page}.md" for page in pages()}
+    assert listed == set((ROOT / "book").rglob("*.md"))
+
+
+def test_citation_file_is_complete_and_agrees_with_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "type", "date-released", "license", "repository-code"} <= set(citation)
+    assert str(citation["version"]) == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    assert citation["repository-code"] == CONFIG["repository"]["url"]
+    for reference in citation["references"]:
+        assert re.fullmatch(r"10\.\d{4,}/\S+", reference["doi"])
+    assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_jupyter_book_stays_on_the_version_that_reads_our_configuration():
+    pins = dict(line.split("==") for line in (ROOT / "requirements.txt").read_text().split() if "==" in line)
+    assert pins["jupyter-book"].startswith("1.")
+    assert pins["opencv-python-headless"].startswith("4.")
+    assert CONFIG["only_build_toc_files"] is True
+    assert CONFIG["execute"]["execute_notebooks"] == "force"
+
+
+def test_every_dependency_is_pinned_and_explained():
+    pins = {
+        re.sub(r"[-_.]+", "-", n).lower()
+        for n in re.findall(r"^(\S+)==", (ROOT / "requirements.txt").read_text(), re.M)
+    }
+    readme = (ROOT / "README.md").read_text()
+    wanted = [*PROJECT["dependencies"], *(d for group in PROJECT["optional-dependencies"].values() for d in group)]
+    for requirement in wanted:
+        name = re.match(r"[\w.-]+", requirement)[0]
+        assert re.sub(r"[-_.]+", "-", name).lower() in pins, f"{name} is not in requirements.txt: make lock"
+        assert f"`{name}`" in readme, f"{name} has no line in the README's table"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.name)
+def test_workflows_pin_actions_and_ask_for_no_more_than_they_need(path):
+    workflow = yaml.safe_load(path.read_text())
+    assert "permissions" in workflow
+    assert "write" not in str(workflow["permissions"])
+    for job in workflow["jobs"].values():
+        assert "timeout-minutes" in job
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), step["uses"]
+
+
+def test_make_help_lists_every_target():
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ["help", "check", "accept", "notebooks", "run", "serve", "linkcheck", "clean", "book", "test"]:
+        assert re.search(rf"make {target}\b", listed), target
+
+
+def test_make_names_what_is_missing(tmp_path):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\ncase "$1" in -V) echo Python 3.8.1;; *) exit 1;; esac\n')
+    old.chmod(0o755)
+    for python, message in (
+        (str(old), "Python 3.11 or newer is needed"),
+        ("no-such-python", "is missing: apt install python3"),
+    ):
+        run = subprocess.run(["make", "test", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode != 0
+        assert message in run.stdout + run.stderr
+
+
+def test_make_run_says_which_chapter_is_missing():
+    run = subprocess.run(["make", "run", "CH=99"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "there is no notebook" in run.stdout
+    assert "01_theory" in run.stdout
+
+
+def test_no_image_of_a_person_is_tracked_and_files_are_small():
+    pictures = {".jpg", ".jpeg", ".png", ".pgm", ".gif", ".webp", ".mat", ".pts"}
+    assert not [p for p in tracked() if p.suffix.lower() in pictures]
+    assert not [p for p in tracked() if p.stat().st_size > 500_000]
+
+
+def test_records_are_small():
+    assert sum(p.stat().st_size for p in (ROOT / "book" / "results").rglob("*") if p.is_file()) < 2_000_000
+
+
+def test_the_project_names_no_path_of_a_machine():
+    needle = re.compile(r"(/home/\w+/|/root/|/tmp/bash|/work/)")
+    texts = (
+        p
+        for p in tracked()
+        if p.suffix in {".py", ".md", ".yml", ".toml", ".json", ".ipynb", ".cff", ""} and p != Path(__file__)
+    )
+    assert not [str(p) for p in texts if needle.search(p.read_text(errors="ignore"))]
+
+
+@pytest.mark.slow
+def test_wheel_carries_its_data(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "lib", source / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run([*build, str(source)], check=True)
+    (wheel,) = tmp_path.glob("facelight-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("facelight/")}
+    wanted = {p.relative_to(ROOT / "lib").as_posix() for p in tracked() if p.is_relative_to(ROOT / "lib" / "facelight")}
+    assert packed == wanted

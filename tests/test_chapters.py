@@ -1,0 +1,199 @@
+"""Chapters and notebooks: their form, that one generates the other, that they run, and that the comparison bites."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import jupytext
+import nbformat
+import notebooks as generator
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.md"))
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+
+
+def code_cells(chapter: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in jupytext.read(chapter).cells if cell.cell_type == "code"]
+
+
+def tagged(chapter: Path, tag: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in code_cells(chapter) if tag in cell.metadata.get("tags", [])]
+
+
+def set_up(chapter: Path) -> str:
+    (cell,) = tagged(chapter, "hide-cell")
+    return cell.source
+
+
+def test_there_are_chapters():
+    assert len(CHAPTERS) >= 3
+
+
+@each_chapter
+def test_badge_opens_the_notebook_of_this_version(chapter):
+    owner = REPOSITORY.removeprefix("https://github.com/")
+    address = f"https://colab.research.google.com/github/{owner}/blob/v{VERSION}/notebooks/{chapter.stem}.ipynb"
+    assert (
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+        in chapter.read_text()
+    )
+
+
+@each_chapter
+def test_set_up_cell_is_the_same_everywhere_and_installs_this_version(chapter):
+    source = set_up(chapter)
+    assert source == set_up(CHAPTERS[0])
+    assert f"--branch v{VERSION} {REPOSITORY}" in source
+    assert '"google.colab" in sys.modules' in source
+
+
+@each_chapter
+def test_parameters_are_three_to_six_literals(chapter):
+    (cell,) = tagged(chapter, "parameters")
+    body = ast.parse(cell.source).body
+    assert 3 <= len(body) <= 6
+    for statement in body:
+        assert isinstance(statement, ast.Assign)
+        ast.literal_eval(statement.value)
+    assert "PROFILE" in cell.source
+
+
+@each_chapter
+def test_cells_are_short(chapter):
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(chapter)]
+    assert max(lengths) <= 40
+    assert statistics.median(lengths) <= 8
+
+
+@each_chapter
+def test_cells_keep_to_what_a_chapter_may_do(chapter):
+    for cell in code_cells(chapter)[1:]:
+        for word in ("sys.path", "argparse", "warnings.filterwarnings", "simplefilter", "urlopen", "requests.get"):
+            assert word not in cell.source
+        assert not cell.source.rstrip().endswith(";")
+
+
+@each_chapter
+def test_there_are_about_ten_words_of_prose_for_a_line_of_code(chapter):
+    notebook = jupytext.read(chapter)
+    words = sum(len(re.findall(r"\w+", cell.source)) for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in code_cells(chapter))
+    assert 5 <= words / lines <= 25
+
+
+@each_chapter
+def test_every_figure_has_a_caption_and_an_alternative_text(chapter):
+    drawing = [cell for cell in code_cells(chapter) if "plt.show()" in cell.source]
+    assert drawing
+    for cell in drawing:
+        shown = cell.metadata.get("mystnb", {})
+        assert len(shown["figure"]["caption"]) > 20, cell.source
+        assert shown["figure"]["name"].startswith("fig-")
+        assert len(shown["image"]["alt"]) > 20, cell.source
+
+
+@each_chapter
+def test_two_to_four_tables_are_compared(chapter):
+    checked = tagged(chapter, "nbval-check-output")
+    assert 2 <= len(checked) <= 4
+    assert checked == tagged(chapter, "keep_output")
+
+
+@each_chapter
+def test_notebook_is_what_the_chapter_generates(chapter):
+    assert generator.problems(chapter, ROOT / "notebooks" / f"{chapter.stem}.ipynb") == []
+
+
+@pytest.fixture
+def doctored(tmp_path):
+    """A chapter, and a copy of its notebook to spoil."""
+    target = tmp_path / f"{CHAPTERS[0].stem}.ipynb"
+    shutil.copy(ROOT / "notebooks" / target.name, target)
+    return CHAPTERS[0], target, nbformat.read(target, as_version=4)
+
+
+def test_a_notebook_without_execution_counts_is_refused(doctored):
+    chapter, target, notebook = doctored
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.execution_count = None
+    nbformat.write(notebook, target)
+    assert "without an execution count" in str(generator.problems(chapter, target))
+
+
+def test_a_notebook_without_its_checked_outputs_is_refused(doctored):
+    chapter, target, notebook = doctored
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    nbformat.write(notebook, target)
+    assert "checked cell without a stored output" in str(generator.problems(chapter, target))
+
+
+def test_a_notebook_edited_by_hand_is_refused(doctored):
+    chapter, target, notebook = doctored
+    notebook.cells[-1].source += " edited"
+    nbformat.write(notebook, target)
+    assert "differs from" in str(generator.problems(chapter, target))
+
+
+def validate(tree: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """Compare a notebook's stored outputs, with the library of that tree and not the installed one."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
+    environment = os.environ | {"PYTHONPATH": str(tree / "lib"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, f"notebooks/{name}.ipynb"], cwd=tree, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "constant", "changed", "notebook"),
+    [
+        ("layers.py", "torch.log1p(", "1.02 * torch.log1p(", "01_theory"),
+        ("losses.py", "width: float = 10.0", "width: float = 9.0", "02_losses_metrics"),
+    ],
+)
+def test_a_changed_constant_makes_the_comparison_fail(tmp_path, module, constant, changed, notebook):
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in ("lib", "notebooks", "book/results"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
+    shutil.copy(ROOT / "_toc.yml", tmp_path)
+    path = tmp_path / "lib" / "facelight" / module
+    text = path.read_text()
+    assert constant in text
+    path.write_text(text.replace(constant, changed))
+    run = validate(tmp_path, notebook)
+    assert run.returncode == 1, run.stdout[-2000:]
+    assert re.search(r"\d+ failed", run.stdout)
+
+
+@pytest.mark.slow
+@each_chapter
+def test_chapter_runs_in_the_smoke_profile(chapter, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(ROOT / "notebooks" / f"{chapter.stem}.ipynb"),
+        str(tmp_path / "out.ipynb"),
+    ]
+    options = ["--cwd", str(ROOT / "notebooks"), "-p", "PROFILE", "smoke", "--no-progress-bar"]
+    run = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr[-3000:]
+    cells = [cell for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    assert 'PROFILE = "smoke"' in "".join(cell.source for cell in cells if "injected-parameters" in cell.metadata.tags)

@@ -1,0 +1,396 @@
+"""The logarithmic layer against eq. (3), eq. (7), autograd, and the runtimes that have to accept it."""
+
+import copy
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from facelight.layers import LogConv2d, log_compress, with_log_stem
+
+OPTIONS = [
+    {},
+    {"gamma": 1.7, "epsilon": 1 / 255},
+    {"gamma": 0.6, "per_channel": True, "epsilon": 0.01, "train_epsilon": True, "zero_mean": True},
+]
+
+
+def light(*shape, dtype=torch.float32, seed=0):
+    return torch.rand(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+# log_compress
+
+
+def test_log_compress_values_by_hand():
+    x = torch.tensor([0.0, 0.5, 1.0])
+    expected = torch.tensor([0.0, 2 * np.log(51), 2 * np.log(101)], dtype=torch.float32)
+    torch.testing.assert_close(log_compress(x, gamma=2, epsilon=0.01), expected)
+
+
+def test_log_compress_is_the_paper_at_epsilon_one_and_has_slope_one_at_zero():
+    x = torch.linspace(0, 1, 11, dtype=torch.float64, requires_grad=True)
+    y = log_compress(x)
+    np.testing.assert_allclose(y.detach().numpy(), np.log(x.detach().numpy() + 1), rtol=1e-15)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, 1 / (1 + x.detach()))
+
+
+@given(st.floats(0.05, 1), st.floats(1.5, 10), st.floats(1e-6, 1e-4), st.floats(0.1, 5))
+def test_division_becomes_subtraction_where_x_is_much_larger_than_epsilon(x, k, epsilon, gamma):
+    x = torch.tensor(x, dtype=torch.float64)
+    shift = log_compress(x, gamma, epsilon) - log_compress(x / k, gamma, epsilon)
+    assert shift.item() == pytest.approx(gamma * np.log(k), abs=gamma * k * epsilon / x.item() + 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_log_compress_half_precision_uses_float32_inside(dtype):
+    x = light(1000).to(dtype)
+    y = log_compress(x, 1.0, 1e-7)  # x / 1e-7 overflows float16
+    assert y.dtype == dtype
+    torch.testing.assert_close(y, log_compress(x.double(), 1.0, 1e-7).to(dtype), rtol=1e-2, atol=0)
+
+
+def test_log_compress_gradcheck_with_tensor_gamma_and_epsilon():
+    x = light(2, 3, 4, 4, dtype=torch.float64).requires_grad_()
+    gamma = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64).view(3, 1, 1).requires_grad_()
+    epsilon = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(log_compress, (x, gamma, epsilon))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((torch.tensor([-0.1]),), ValueError, r"x: expected finite values >= 0, got \[-0.1.*leave out mean/std"),
+        ((torch.tensor([float("nan"), 1]),), ValueError, "x: contains NaN"),
+        ((torch.tensor([float("inf")]),), ValueError, "finite"),
+        ((torch.zeros(1), 1.0, 0.0), ValueError, "epsilon: expected a positive finite number, got 0"),
+        ((torch.zeros(1), 1.0, torch.tensor(-1.0)), ValueError, "epsilon: expected a positive"),
+        ((torch.zeros(1, dtype=torch.uint8),), TypeError, r"floating-point tensor, got torch.uint8.*/ 255"),
+        (([0.5],), TypeError, "floating-point tensor, got list"),
+    ],
+)
+def test_log_compress_errors(arguments, error, message):
+    with pytest.raises(error, match=message):
+        log_compress(*arguments)
+
+
+# LogConv2d
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_forward_is_conv_of_the_compressed_input(options):
+    layer = LogConv2d(4, 6, 3, 2, 1, groups=2, **options).double()
+    x = light(2, 4, 9, 8, dtype=torch.float64)
+    weight = layer.weight
+    if layer.zero_mean:
+        weight = weight - weight.mean((2, 3), keepdim=True)
+        assert layer.kernel().sum((2, 3)).abs().max() < 1e-12
+    gain = layer.gamma.expand(4).view(4, 1, 1)
+    expected = F.conv2d(gain * torch.log(1 + x / options.get("epsilon", 1.0)), weight, layer.bias, 2, 1, 1, 2)
+    assert layer(x).shape == (2, 6, 5, 4)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_gradcheck_x_weight_bias_gamma_log_epsilon(options):
+    layer = LogConv2d(2, 3, 3, padding=1, **options | {"train_epsilon": True}).double()
+    x = light(2, 2, 4, 4, dtype=torch.float64).requires_grad_()
+    names = [n for n, _ in layer.named_parameters()]
+    assert names == ["weight", "bias", "gamma", "log_epsilon"]
+
+    def run(x, *values):
+        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(run, (x, *layer.parameters()))
+
+
+def test_gamma_gradient_is_equation_7_summed_over_layer_and_positions():
+    layer = LogConv2d(3, 5, 3, stride=2, padding=1, gamma=1.3).double()
+    x = light(2, 3, 8, 8, dtype=torch.float64)
+    z = layer(x)
+    z.retain_grad()
+    torch.tanh(z).square().sum().backward()
+    delta = z.grad.flatten(2)  # (B, out, positions)
+    patches = F.unfold(torch.log(x + 1), 3, stride=2, padding=1)  # (B, in * 9, positions)
+    inner = layer.weight.detach().flatten(1) @ patches  # sum_i w_ji ln(x_i + 1)
+    torch.testing.assert_close(layer.gamma.grad, (delta * inner).sum())
+
+
+def test_per_channel_gamma_gradients_sum_to_the_shared_one():
+    shared = LogConv2d(3, 4, 3).double()
+    per_channel = LogConv2d(3, 4, 3, per_channel=True).double()
+    per_channel.load_state_dict(shared.state_dict() | {"gamma": torch.ones(3, dtype=torch.float64)})
+    x = light(2, 3, 6, 6, dtype=torch.float64)
+    for layer in (shared, per_channel):
+        layer(x).square().sum().backward()
+    assert per_channel.gamma.grad.shape == (3,)
+    torch.testing.assert_close(per_channel.gamma.grad.sum(), shared.gamma.grad)
+
+
+def response_change(layer, x, gain):
+    with torch.no_grad():
+        return ((layer(x * gain) - layer(x)).norm() / layer(x).norm()).item()
+
+
+def test_small_epsilon_and_zero_mean_together_cancel_gain_and_colour_cast():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 16, 7, padding=3, padding_mode="replicate", bias=False)
+    x = 0.1 + 0.9 * light(4, 3, 16, 16)
+    cast = torch.tensor([1.0, 0.5, 0.2]).view(3, 1, 1)
+    make = {
+        "both": LogConv2d.from_conv(conv, epsilon=1e-5, zero_mean=True),
+        "epsilon only": LogConv2d.from_conv(conv, epsilon=1e-5),
+        "zero mean only": LogConv2d.from_conv(conv, zero_mean=True),
+    }
+    for gain in (1 / 6, cast):
+        assert response_change(make["both"], x, gain) < 1e-3
+        assert response_change(make["epsilon only"], x, gain) > 0.05
+        assert response_change(make["zero mean only"], x, gain) > 0.3
+
+
+def test_a_sum_over_all_channels_cancels_a_gain_but_not_a_cast():
+    torch.manual_seed(0)
+    layer = LogConv2d(3, 8, 5, epsilon=1e-5, bias=False)
+    with torch.no_grad():
+        layer.weight -= layer.weight.mean((1, 2, 3), keepdim=True)
+    x = 0.1 + 0.9 * light(2, 3, 12, 12)
+    assert response_change(layer, x, 1 / 6) < 1e-3
+    assert response_change(layer, x, torch.tensor([1.0, 0.5, 0.2]).view(3, 1, 1)) > 0.05
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_fold_is_equivalent(options, groups):
+    layer = LogConv2d(4, 8, 3, groups=groups, **options)
+    with torch.no_grad():
+        layer.gamma += 0.3 * light(*layer.gamma.shape)
+    folded = layer.fold()
+    assert [n for n, _ in folded.named_parameters()] == ["weight", "bias"]
+    assert folded.gamma == 1
+    assert not folded.zero_mean
+    x = light(2, 4, 9, 9)
+    torch.testing.assert_close(folded(x), layer(x), rtol=1e-6, atol=5e-6)
+    torch.testing.assert_close(folded.double()(x.double()), layer.double()(x.double()), rtol=1e-6, atol=1e-6)
+
+
+def test_from_conv_keeps_weights_bias_geometry_dtype_and_mode():
+    conv = nn.Conv2d(3, 6, (3, 5), (1, 2), (2, 1), (2, 1), 3, True, "reflect", dtype=torch.float64).eval()
+    conv.weight.requires_grad_(False)
+    layer = LogConv2d.from_conv(conv, gamma=0.5, zero_mean=False)
+    x = light(2, 3, 12, 12, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), conv(0.5 * torch.log1p(x)))
+    assert not layer.training
+    assert not layer.weight.requires_grad
+    assert layer.bias.requires_grad
+    layer.bias.data.zero_()
+    assert conv.bias.abs().sum() > 0  # a copy, not a reference
+
+
+def test_batch_equals_loop():
+    layer = LogConv2d(3, 4, 3, epsilon=0.01)
+    x = light(3, 3, 7, 7)
+    torch.testing.assert_close(layer(x), torch.cat([layer(one[None]) for one in x]))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_state_dict_is_strict_and_the_same_whether_trained_or_fixed(options, tmp_path):
+    layer = LogConv2d(3, 4, 3, **options)
+    torch.save(layer.state_dict(), tmp_path / "layer.pt")
+    fixed = LogConv2d(3, 4, 3, **options | {"train_gamma": False, "train_epsilon": False, "epsilon": 0.7, "gamma": 9})
+    fixed.load_state_dict(torch.load(tmp_path / "layer.pt"), strict=True)
+    x = light(2, 3, 5, 5)
+    assert torch.equal(fixed(x), layer(x))
+    assert [n for n, _ in fixed.named_parameters()] == ["weight", "bias"]
+
+
+def test_deepcopy_is_independent():
+    layer = LogConv2d(3, 4, 3, epsilon=0.1, train_epsilon=True)
+    twin = copy.deepcopy(layer)
+    with torch.no_grad():
+        twin.gamma += 1
+    assert layer.gamma == 1
+    assert twin.gamma == 2
+
+
+def test_channels_last_in_and_out():
+    layer = LogConv2d(3, 4, 3, per_channel=True).to(memory_format=torch.channels_last)
+    x = light(2, 3, 8, 8)
+    y = layer(x.to(memory_format=torch.channels_last))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(y, layer(x))
+
+
+@pytest.mark.parametrize("given_dtype", [torch.float32, torch.bfloat16])
+def test_autocast_bfloat16_keeps_the_logarithm_precise(given_dtype):
+    layer = LogConv2d(3, 8, 3, epsilon=1e-6, train_epsilon=True)
+    x = light(2, 3, 16, 16).to(given_dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        y.float().square().mean().backward()
+    assert y.dtype == torch.bfloat16
+    exact = layer(x.float())
+    assert (y.float() - exact).norm() / exact.norm() < 0.02
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_half_precision_module_keeps_a_small_epsilon():
+    layer = LogConv2d(1, 1, 3, epsilon=1e-8).half()
+    assert layer.epsilon.dtype == torch.float32
+    assert layer.epsilon.item() == pytest.approx(1e-8, rel=0.02)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiles_in_one_graph_with_gradients(backend):
+    layer = LogConv2d(3, 4, 3, epsilon=1 / 255, zero_mean=True, per_channel=True, train_epsilon=True)
+    compiled = torch.compile(layer, backend=backend, fullgraph=True)
+    x = light(2, 3, 8, 8)
+    torch.testing.assert_close(compiled(x), layer(x))
+    compiled(x).square().sum().backward()
+    grads = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    layer(x).square().sum().backward()
+    for ours, theirs in zip(layer.parameters(), grads, strict=True):
+        torch.testing.assert_close(ours.grad, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler")
+def test_compiles_with_inductor():
+    layer = LogConv2d(3, 4, 3, epsilon=1 / 255, zero_mean=True)
+    x = light(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(layer, fullgraph=True)(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_onnx_export_gives_the_same_numbers(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    layer = LogConv2d(3, 4, 3, epsilon=1 / 255, zero_mean=True, per_channel=True, padding=1).eval()
+    path = tmp_path / "layer.onnx"
+    batch = torch.export.Dim("batch")
+    example = light(2, 3, 8, 8)
+    torch.onnx.export(layer, (example,), str(path), dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    x = light(5, 3, 8, 8, seed=1)
+    (y,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    np.testing.assert_allclose(y, layer(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_layer_errors_and_repr():
+    with pytest.raises(ValueError, match="zero_mean: a 1x1 kernel minus its mean is zero"):
+        LogConv2d(3, 4, 1, zero_mean=True)
+    with pytest.raises(ValueError, match="epsilon: expected a positive"):
+        LogConv2d(3, 4, 3, epsilon=-1.0)
+    with pytest.raises(TypeError, match="Conv2d, got LogConv2d, whose own forward"):
+        LogConv2d.from_conv(LogConv2d(3, 4, 3))
+    with pytest.raises(ValueError, match="leave out mean/std normalisation"):
+        LogConv2d(3, 4, 3)(torch.full((1, 3, 4, 4), -0.5))
+    assert "gamma=2, epsilon=0.5, zero_mean=True" in repr(LogConv2d(1, 1, 3, gamma=2.0, epsilon=0.5, zero_mean=True))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.1, 4), st.floats(1e-4, 1), st.integers(0, 1000))
+def test_output_scales_with_gamma(gamma, epsilon, seed):
+    layer = LogConv2d(1, 2, 3, gamma=gamma, epsilon=epsilon, bias=False).double()
+    x = light(1, 1, 5, 5, dtype=torch.float64, seed=seed)
+    expected = F.conv2d(log_compress(x, 1.0, layer.epsilon), layer.weight) * layer.gamma
+    torch.testing.assert_close(layer(x), expected)
+
+
+# with_log_stem
+
+FAMILIES = {
+    "alexnet": 64, "vgg11": 32, "convnext_tiny": 32, "densenet121": 32, "efficientnet_b0": 32, "mnasnet0_5": 32,
+    "mobilenet_v2": 32, "mobilenet_v3_small": 32, "regnet_y_400mf": 32, "resnet18": 32, "shufflenet_v2_x0_5": 32,
+    "squeezenet1_1": 32, "swin_t": 32, "vit_b_16": 32,
+}  # fmt: skip
+
+
+def build(name, **options):
+    if name == "vit_b_16":  # a two-layer vision transformer
+        return torchvision.models.VisionTransformer(32, 16, 2, 2, 32, 64, num_classes=10)
+    return torchvision.models.get_model(name, weights=None, **options)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_log_stem_on_torchvision_families(name):
+    torch.manual_seed(0)
+    model = build(name).eval()
+    stem_name, conv = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    log_model = with_log_stem(model)
+    stem = log_model.get_submodule(stem_name)
+    assert type(stem) is LogConv2d
+    assert type(model.get_submodule(stem_name)) is nn.Conv2d
+    assert sum(isinstance(m, LogConv2d) for m in log_model.modules()) == 1
+    assert torch.equal(stem.weight, conv.weight)
+    assert stem.in_channels == 3
+
+    size = FAMILIES[name]
+    x = light(2, 3, size, size)
+    seen = []
+    stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        y = log_model(x)
+        torch.testing.assert_close(y, model(torch.log1p(x)), rtol=1e-3, atol=1e-4)
+    assert torch.equal(seen[0], x)  # the first convolution registered is the one that sees the image
+    after = log_model.state_dict()
+    assert set(after) - set(before) == {f"{stem_name}.gamma", f"{stem_name}.log_epsilon"}
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+
+
+@pytest.mark.parametrize(("name", "size"), [("inception_v3", 75), ("googlenet", 32)])
+def test_log_stem_switches_transform_input_off(name, size):
+    torch.manual_seed(0)
+    model = build(name, aux_logits=False, init_weights=False, transform_input=True).eval()
+    log_model = with_log_stem(model, epsilon=0.1)
+    assert model.transform_input
+    assert not log_model.transform_input
+    x = light(1, 3, size, size)
+    model.transform_input = False
+    with torch.no_grad():
+        torch.testing.assert_close(log_model(x), model(log_compress(x, epsilon=0.1)), rtol=1e-3, atol=1e-4)
+
+
+def test_log_stem_by_name_and_on_a_bare_convolution():
+    model = nn.ModuleDict({"side": nn.Conv2d(1, 1, 1), "stem": nn.Sequential(nn.Conv2d(3, 4, 3))})
+    log_model = with_log_stem(model, first="stem.0", epsilon=0.5)
+    assert isinstance(log_model["stem"][0], LogConv2d)
+    assert type(log_model["side"]) is nn.Conv2d
+    assert isinstance(with_log_stem(nn.Conv2d(3, 4, 3)), LogConv2d)
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "error", "message"),
+    [
+        (nn.Sequential(nn.Linear(3, 2)), None, ValueError, "Sequential has no Conv2d to replace"),
+        (nn.Sequential(nn.Conv2d(3, 2, 3)), "stem", ValueError, "no module is called 'stem'.*named_modules"),
+        (nn.Sequential(LogConv2d(3, 2, 3)), None, ValueError, "0 is a LogConv2d already"),
+        (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 3)), "0", TypeError, "plain torch.nn.Conv2d, got ReLU"),
+    ],
+)
+def test_log_stem_errors(model, first, error, message):
+    with pytest.raises(error, match=message):
+        with_log_stem(model, first=first)
+
+
+def test_log_stem_model_trains_saves_and_loads(tmp_path):
+    torch.manual_seed(0)
+    model = with_log_stem(build("squeezenet1_1"), epsilon=1 / 255, train_epsilon=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    loss = model(light(2, 3, 32, 32)).square().mean()
+    loss.backward()
+    optimizer.step()
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    other = with_log_stem(build("squeezenet1_1"), epsilon=1 / 255, train_epsilon=True)
+    other.load_state_dict(torch.load(tmp_path / "model.pt"), strict=True)
+    x = light(2, 3, 32, 32, seed=3)
+    assert torch.equal(other.eval()(x), model.eval()(x))
+    assert other.features[0].gamma != 1
