@@ -295,7 +295,7 @@ def test_layer_errors_and_repr():
     assert "gamma=2, epsilon=0.5, zero_mean=True" in repr(LogConv2d(1, 1, 3, gamma=2.0, epsilon=0.5, zero_mean=True))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.1, 4), st.floats(1e-4, 1), st.integers(0, 1000))
 def test_output_scales_with_gamma(gamma, epsilon, seed):
     layer = LogConv2d(1, 2, 3, gamma=gamma, epsilon=epsilon, bias=False).double()

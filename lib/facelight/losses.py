@@ -42,7 +42,7 @@ def wing_loss(
     >>> wing_loss(torch.tensor([0.0, 2.0, 20.0]), torch.zeros(3), reduction="none")
     tensor([ 0.0000,  6.9315, 27.9176])
 
-    Source: Feng, Kittler, Awais, Huber, Wu (2018), doi:10.1109/CVPR.2018.00238.
+    Source: Feng, Kittler, Awais, Huber, Wu (2018), arXiv:1711.06753.
     """
     return rectified_wing_loss(pred, target, 0.0, width, curvature, reduction)
 

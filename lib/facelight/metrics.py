@@ -26,7 +26,7 @@ def nme(
 
     The lengths differ by a factor of about two and results with different normalisers do not compare:
 
-    - "image-size": the side of the crop, the paper's choice; it depends on how tightly the face is cropped.
+    - "image-size": the side of the crop, the paper's choice; it depends on how tight the crop is.
     - "inter-ocular": the outer eye corners of the target, 60 and 72 of 98 points, 36 and 45 of 68.
     - "inter-pupil": the pupils of the target, 96 and 97 of 98 points; of 68, the means of 36-41 and 42-47.
     - "box-diagonal": the diagonal of the face box.
@@ -49,16 +49,15 @@ def nme(
     >>> nme(torch.full((1, 5, 2), 0.53), torch.full((1, 5, 2), 0.5), normalizer="image-size", image_size=1)
     tensor([0.0424])
 
-    Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), NME, doi:10.31649/1681-7893-2026-51-1-108-116, for the image
-    size; Wu et al. (2018), doi:10.1109/CVPR.2018.00227, for 98 points and outer eye corners.
+    Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), doi:10.31649/1681-7893-2026-51-1-108-116 (image size);
+    Wu et al. (2018), arXiv:1805.10483 (98 points, outer eye corners).
     """
     _check_landmarks(pred, target)
     length = _reference_length(target, normalizer, image_size, boxes)
     if not torch.compiler.is_compiling() and not bool((length > 0).all()):
         bad = (~(length > 0)).nonzero().flatten().tolist()
         raise ValueError(
-            f"normalizer {normalizer!r}: the reference length is not positive for samples {bad}: "
-            "drop them, or choose another normalizer"
+            f"normalizer {normalizer!r}: the reference length is not positive for samples {bad}: drop them"
         )
     return (pred - target).norm(dim=-1).mean(-1) / length
 
@@ -70,8 +69,7 @@ def ced_curve(errors: Tensor) -> tuple[Tensor, Tensor]:
         errors: one error per image, any shape; infinity for a face that was not found.
 
     Returns:
-        The errors in ascending order and the share reached at each, both of shape (N,): a step curve, to be drawn
-        with `drawstyle="steps-post"`.
+        The errors in ascending order and the share reached at each, both (N,): draw them as "steps-post".
 
     Raises:
         TypeError: errors is not a floating-point tensor.
@@ -90,8 +88,7 @@ def ced_curve(errors: Tensor) -> tuple[Tensor, Tensor]:
 def ced_auc(errors: Tensor, threshold: float = 0.10) -> float:
     """Area under the cumulative error distribution up to a threshold T, as a fraction of T.
 
-    The distribution is a step curve, so the area is exact without a grid: an image with error e contributes the
-    stretch from e to T, hence AUC = mean(max(0, 1 - e / T)).
+    An image with error e contributes the stretch from e to T, so the area is exactly mean(max(0, 1 - e / T)).
 
     Args:
         errors: one error per image, any shape; infinity for a face that was not found.
@@ -132,7 +129,7 @@ def failure_rate(errors: Tensor, threshold: float = 0.10) -> float:
     >>> failure_rate(torch.tensor([0.05, 0.2]))
     0.5
 
-    Source: Wu et al. (2018), doi:10.1109/CVPR.2018.00227, with the threshold 10 %.
+    Source: Wu et al. (2018), arXiv:1805.10483, with the threshold 10 %.
     """
     _check_errors(errors)
     _check.positive(threshold, "threshold")
@@ -161,20 +158,16 @@ def recognition_rate(pred: Tensor, target: Tensor) -> float:
     if target.is_floating_point() or target.dtype == torch.bool:
         raise TypeError(f"target: expected integer identities, got {target.dtype}: convert with .long()")
     if target.ndim != 1 or pred.ndim not in (1, 2) or len(pred) != len(target) or len(target) == 0:
-        raise ValueError(
-            "expected pred (N,) or (N, classes) and target (N,) with N > 0, "
-            f"got {tuple(pred.shape)} and {tuple(target.shape)}"
-        )
+        raise ValueError(f"expected pred (N[, classes]), target (N,), N > 0; got {pred.shape} and {target.shape}")
     if bool(pred.isnan().any()):
         raise ValueError("pred: contains NaN; look for a diverged training or a division by zero")
-    identity = pred.argmax(1) if pred.ndim == 2 else pred
-    return (identity == target).double().mean().item()
+    return ((pred.argmax(1) if pred.ndim == 2 else pred) == target).double().mean().item()
 
 
 def psnr(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
     """Peak signal-to-noise ratio of each image in decibels: PSNR = 10 log10(peak^2 / MSE), eq. (13)-(14).
 
-    Measured against the input of an enhancer it rewards doing nothing: the unchanged image scores infinity.
+    Against an enhancer's input it rewards doing nothing: the unchanged image scores infinity.
 
     Args:
         x: images (*, C, H, W), float in [0, peak].
@@ -185,7 +178,7 @@ def psnr(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
         Shape (*), one value per image; infinity for identical images.
 
     Raises:
-        TypeError: x or y is not a floating-point tensor (8-bit differences would wrap around).
+        TypeError: x or y is not floating point (8-bit differences would wrap around).
         ValueError: shapes differ, or values outside [0, peak].
 
     >>> psnr(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.1))
@@ -227,8 +220,8 @@ def ambe(x: Tensor, y: Tensor, peak: float = 255.0) -> Tensor:
 def psnr_bound(ambe: float | Tensor, peak: float = 255.0) -> Tensor:
     """Largest PSNR in decibels that a mean brightness error permits: PSNR <= 20 log10(peak / AMBE).
 
-    Proof: by Jensen's inequality MSE = mean((x - y)^2) >= mean(x - y)^2 = AMBE^2; put this into PSNR. Equality holds
-    when every pixel is shifted by the same amount. The bound is per image; means over images may exceed it.
+    Proof: by Jensen's inequality MSE = mean((x - y)^2) >= mean(x - y)^2 = AMBE^2. Equality holds when all pixels
+    shift by the same amount. The bound is per image; means over images may exceed it.
 
     Args:
         ambe: error in grey levels, >= 0, any shape.
@@ -244,8 +237,7 @@ def psnr_bound(ambe: float | Tensor, peak: float = 255.0) -> Tensor:
     tensor(35.6865)
     """
     _check.positive(peak, "peak")
-    error = torch.as_tensor(ambe)
-    error = error if error.is_floating_point() else error.float()
+    error = torch.as_tensor(ambe) * 1.0
     _check.non_negative(error, "ambe")
     return 20 * torch.log10(peak / error)
 
@@ -278,18 +270,18 @@ def _reference_length(
         return size.expand(batch)
     if normalizer == "box-diagonal":
         if boxes is None or boxes.shape != (batch, 4):
-            came = None if boxes is None else tuple(boxes.shape)
+            came = getattr(boxes, "shape", None)
             raise ValueError(f"boxes: expected shape ({batch}, 4), x_min, y_min, x_max, y_max, got {came}")
         sides = (boxes[:, 2:] - boxes[:, :2]).to(target.dtype)
         return torch.where((sides > 0).all(-1), sides.norm(dim=-1), 0.0)
     pairs = _OUTER_CORNERS if normalizer == "inter-ocular" else _PUPILS
     if points not in pairs:
         raise ValueError(
-            f"normalizer {normalizer!r}: the eyes are known for 98 (WFLW) and 68 (300-W) landmarks, got {points}: "
-            "use 'image-size' or 'box-diagonal'"
+            f"normalizer {normalizer!r}: the eyes are known for 98 (WFLW) and 68 (300-W) landmarks, "
+            f"got {points}: use 'image-size' or 'box-diagonal'"
         )
-    left, right = pairs[points]
-    return (target[:, left].mean(1) - target[:, right].mean(1)).norm(dim=-1)
+    left, right = (target[:, index].mean(1) for index in pairs[points])
+    return (left - right).norm(dim=-1)
 
 
 def _check_errors(errors: Tensor) -> None:
@@ -301,8 +293,8 @@ def _check_errors(errors: Tensor) -> None:
 
 
 def _check_images(x: Tensor, y: Tensor, peak: float) -> None:
-    if isinstance(x, Tensor) and isinstance(y, Tensor) and x.shape != y.shape:
-        raise ValueError(f"x and y: expected one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
     for value, name in ((x, "x"), (y, "y")):
-        floating = isinstance(value, Tensor) and value.is_floating_point()
-        _check.images(value / peak if floating else value, name)
+        _check.floating(value, name)
+        _check.images(value / peak, name if peak == 1 else f"{name} / {peak:g}")
+    if x.shape != y.shape:
+        raise ValueError(f"x and y: expected one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
