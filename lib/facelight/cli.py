@@ -53,9 +53,10 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from facelight import experiments, results
+    from facelight import results
+    from facelight.experiments import run
 
-    records = experiments.run(options.experiment, options.profile)
+    records = run(options.experiment, options.profile)
     print(f"{len(records)} runs of {options.experiment} in profile {options.profile}")
     if options.profile in ("laptop", "full"):
         print(f"recorded in {results.root() / options.experiment}")

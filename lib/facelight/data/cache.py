@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -62,7 +61,7 @@ def cached(name: str, config: Mapping[str, Any], make: Callable[[], Arrays]) -> 
         The arrays and their checksum. When the cache cannot be written, the arrays come straight from `make`, with a
         warning that names `FACELIGHT_CACHE`.
 
-    >>> import tempfile, unittest.mock
+    >>> import os, tempfile, unittest.mock
     >>> with tempfile.TemporaryDirectory() as root, unittest.mock.patch.dict(os.environ, FACELIGHT_CACHE=root):
     ...     entry = cached("example", {"n": 3}, lambda: {"x": np.arange(3)})
     ...     entry.arrays["x"].tolist()
@@ -96,7 +95,7 @@ def _canonical(config: Mapping[str, Any]) -> str:
 
 def _checksum(array: npt.NDArray[Any]) -> str:
     header = f"{array.dtype.str}{array.shape}".encode()
-    return hashlib.sha256(header + memoryview(np.ascontiguousarray(array)).cast("B")).hexdigest()
+    return hashlib.sha256(header + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _digest(checksums: Mapping[str, str]) -> str:
@@ -128,9 +127,9 @@ def _write(place: Path, config: Mapping[str, Any], arrays: Arrays) -> Entry:
         (unfinished / "entry.json").write_text(json.dumps(record, indent=1, sort_keys=True))
         if place.exists():  # damaged: out of the way, then gone
             damaged = tempfile.mkdtemp(dir=place.parent, prefix=".damaged-")
-            os.replace(place, Path(damaged) / "entry")
+            place.replace(Path(damaged) / "entry")
             shutil.rmtree(damaged, ignore_errors=True)
-        os.replace(unfinished, place)
+        unfinished.replace(place)
     except OSError as problem:
         warnings.warn(
             f"could not keep {place.parent.name} in the cache {place.parent} ({problem.strerror}): it stays in memory; "

@@ -22,7 +22,9 @@ SUBSET_BOUNDS = (12.0, 25.01, 52.0, 77.0)
 
 
 def subset_of(azimuth: float, elevation: float) -> int:
-    """Subset of a light by its angle from the camera axis, arccos(cos A cos E): 1 up to 12 degrees, 2 up to 25, and so on.
+    """Subset of a light by its angle from the camera axis, arccos(cos A cos E).
+
+    Subset 1 reaches up to 12 degrees, 2 to 25.01, 3 to 52, 4 to 77; 5 is the rest.
 
     The literature's counts 7, 12, 12, 14, 19 come out only with two tolerances. The light (25, 0) lies at 25 degrees
     exactly but computes as slightly more, hence 25.01; the lights (+-35, +40) lie at 51.1 degrees although the third

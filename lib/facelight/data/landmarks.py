@@ -1,0 +1,99 @@
+"""Landmark schemes: WFLW's 98 points, 300-W's 68, how they map to each other, their mirror images and mean shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+
+def _permutation(count: int, pairs: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    order = list(range(count))
+    for a, b in pairs:
+        order[a], order[b] = b, a
+    return tuple(order)
+
+
+REGIONS_98 = {
+    "contour": tuple(range(33)),
+    "brows": tuple(range(33, 51)),
+    "nose": tuple(range(51, 60)),
+    "eyes": tuple(range(60, 76)),
+    "lips": tuple(range(76, 96)),
+    "pupils": (96, 97),
+}
+"""Regions of the 98-point scheme: landmark numbers by name."""
+
+FLIP_98 = _permutation(
+    98,
+    (
+        *((i, 32 - i) for i in range(16)),
+        *((33 + i, 46 - i) for i in range(5)),
+        *((38 + i, 50 - i) for i in range(4)),
+        *((55 + i, 59 - i) for i in range(2)),
+        *((60 + i, 72 - i) for i in range(5)),
+        *((65 + i, 75 - i) for i in range(3)),
+        *((76 + i, 82 - i) for i in range(3)),
+        *((83 + i, 87 - i) for i in range(2)),
+        *((88 + i, 92 - i) for i in range(2)),
+        (93, 95),
+        (96, 97),
+    ),
+)
+"""`mirrored[i] = flipped[FLIP_98[i]]`: order of the 98 points after the picture is mirrored left to right."""
+
+FLIP_68 = _permutation(
+    68,
+    (
+        *((i, 16 - i) for i in range(8)),
+        *((17 + i, 26 - i) for i in range(5)),
+        *((31 + i, 35 - i) for i in range(2)),
+        *((36 + i, 45 - i) for i in range(4)),
+        *((40 + i, 47 - i) for i in range(2)),
+        *((48 + i, 54 - i) for i in range(3)),
+        *((55 + i, 59 - i) for i in range(2)),
+        *((60 + i, 64 - i) for i in range(2)),
+        (65, 67),
+    ),
+)
+"""The same for the 68 points of 300-W."""
+
+LANDMARKS_68 = (
+    *range(0, 33, 2),
+    *range(33, 38),
+    *range(42, 47),
+    *range(51, 60),
+    *(60, 61, 63, 64, 65, 67),
+    *(68, 69, 71, 72, 73, 75),
+    *range(76, 96),
+)
+"""Numbers of the 98 points that stand for the 68 points of 300-W, in its order.
+
+Exact in meaning for nose and lips. Approximate for the contour (every second of WFLW's points; 300-W's 17 are spaced a
+little differently near the ears), the brows (WFLW marks both edges; its upper row is taken, 300-W's annotators followed
+the brow's middle to upper edge) and the eyes (WFLW has three points on each lid, 300-W two: the outer two are taken,
+which lie nearer to the corners than 300-W's).
+"""
+
+
+def mean_shape(scheme: str = "wflw98") -> npt.NDArray[np.float64]:
+    """Mean shape of real near-frontal faces, y down.
+
+    The unit is the distance of the outer eye corners, the origin their midpoint.
+
+    Args:
+        scheme: "wflw98" (98 points) or "w300_68" (68 points).
+
+    Returns:
+        (98, 2) or (68, 2).
+
+    Raises:
+        ValueError: for another scheme.
+
+    >>> mean_shape()[[60, 72], 0].round(2).tolist()
+    [-0.5, 0.5]
+    """
+    if scheme not in ("wflw98", "w300_68"):
+        raise ValueError(f"scheme: expected 'wflw98' or 'w300_68', got {scheme!r}")
+    return np.loadtxt(Path(__file__).with_name(f"mean_shape_{scheme}.csv"), delimiter=",", comments="#")

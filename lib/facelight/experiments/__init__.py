@@ -1,0 +1,32 @@
+"""Experiments: one module and one frozen dataclass each; `run` measures those of a profile and returns the records."""
+
+from __future__ import annotations
+
+from facelight.experiments.preprocessing import Preprocessing
+from facelight.results import Record
+
+__all__ = ["PROFILES", "Preprocessing", "run"]
+
+PROFILES = ("smoke", "book", "laptop", "full")
+
+
+def run(experiment: str, profile: str = "book") -> list[Record]:
+    """Measure what a profile asks for, in order, and return one record a run.
+
+    "laptop" and "full" save each record as soon as it is measured and skip what is recorded, so that an interrupted
+    call continues where it stopped; "smoke" and "book" measure a few synthetic pictures and save nothing.
+
+    Args:
+        experiment: "preprocessing".
+        profile: "smoke", "book", "laptop" or "full".
+
+    Raises:
+        ValueError: an unknown experiment or profile.
+        DataError: a data set that the profile needs is missing.
+    """
+    from facelight import _check
+    from facelight.experiments import preprocessing
+
+    _check.one_of(experiment, ("preprocessing",), "experiment")
+    _check.one_of(profile, PROFILES, "profile")
+    return preprocessing.run(profile)
