@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 BINS = 256
-_TABLE_ENTRIES = 2**19  # at once; bounds the memory of grids with many tiles
+_TABLE_ENTRIES = 2**19  # at once: bounds the memory, and keeps it in the cache
 
 
 def tile_size(length: int, tiles: int) -> int:
@@ -34,8 +34,9 @@ def _adapthisteq(levels: Tensor, count: int, grid_size: tuple[int, int]) -> Tens
     ]
     tiles = levels[:, padded[0][:, None], padded[1]].reshape(n, grid_size[0], sizes[0], grid_size[1], sizes[1])
     tiles = tiles.transpose(2, 3).reshape(n * grid_size[0] * grid_size[1], -1)
-    tables = equalizing_table(clip_histogram(histogram(tiles), count)).view(n, *grid_size, BINS)
-    return _blend(levels, tables, sizes, before)
+    some = tiles.split(_TABLE_ENTRIES // BINS)
+    tables = torch.cat([equalizing_table(clip_histogram(histogram(part), count)) for part in some])
+    return _blend(levels, tables.view(n, *grid_size, BINS), sizes, before)
 
 
 def histogram(levels: Tensor) -> Tensor:

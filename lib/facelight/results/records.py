@@ -129,10 +129,10 @@ def root() -> Path:
         return Path(chosen)
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "book" / "results").is_dir() and (folder / "_toc.yml").is_file():
+        if (folder / "book").is_dir() and (folder / "_toc.yml").is_file():
             return folder / "book" / "results"
     raise FileNotFoundError(
-        f"no book/results above {here}: run inside a checkout of the book, or set FACELIGHT_RESULTS to a folder"
+        f"no book above {here}: run inside a checkout of the book, or set FACELIGHT_RESULTS to a folder"
     )
 
 
