@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 BINS = 256
-_TABLE_ENTRIES = 2**19  # at once: bounds the memory, and keeps it in the cache
+_TABLE_ENTRIES = 2**17  # at once: bounds the memory, and keeps it in the cache
 
 
 def tile_size(length: int, tiles: int) -> int:

@@ -181,11 +181,17 @@ def sensor_noise(
     if not torch.compiler.is_compiling() and not bool((torch.as_tensor(read) >= 0).all()):
         raise ValueError(f"read: expected electrons >= 0, got {read}")
     photons, read = _per_image(photons, x, "photons"), _per_image(read, x, "read")
-    light = _decode(x)
+    return _encode(photograph_light(_decode(x), photons, read, generator))
+
+
+def photograph_light(
+    light: Tensor, photons: float | Tensor, read: float | Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """The model of `sensor_noise` on linear light in [0, 1], without its checks: noisy linear light in [0, 1]."""
     variance = light / photons + (read / photons) ** 2
-    noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    smallest = torch.finfo(x.dtype).tiny  # the slope of a square root at 0 is infinite
-    return _encode((light + variance.clamp_min(smallest).sqrt() * noise).clamp(0, 1))
+    noise = torch.randn(light.shape, generator=generator, device=light.device, dtype=light.dtype)
+    smallest = torch.finfo(light.dtype).tiny  # the slope of a square root at 0 is infinite
+    return (light + variance.clamp_min(smallest).sqrt() * noise).clamp(0, 1)
 
 
 def _per_image(value: float | Tensor, x: Tensor, name: str) -> float | Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,6 +32,7 @@ GESTURES: tuple[tuple[float, dict[str, float]], ...] = (
 )
 
 
+@functools.cache
 def expression_names() -> tuple[str, ...]:
     """Names of the 52 facial actions, in the order of the columns of an expression."""
     return tuple(name.removeprefix("action:") for name in basis().names if name.startswith("action:"))

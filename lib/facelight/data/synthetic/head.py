@@ -193,11 +193,13 @@ def _weights(identity: HeadParameters) -> npt.NDArray[np.float32]:
 
 
 @functools.cache
-def _constants() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows of the basis (K, V * 3), base positions (V, 3), faces and texture coordinates as tensors."""
-    shape = mesh()
+def _constants() -> tuple[Any, Tensor, Tensor, Tensor]:
+    """Basis (V * 3, K), an eighth of it not zero, base positions (V, 3), faces and texture coordinates."""
+    from scipy.sparse import csr_array
+
+    shape, rows = mesh(), basis().rows
     return (
-        torch.from_numpy(basis().rows).flatten(1),
+        csr_array(rows.reshape(len(rows), -1).T),
         torch.from_numpy(shape.rest.astype(np.float32)),
         torch.from_numpy(shape.faces.astype(np.int32)),
         torch.from_numpy(shape.uv.astype(np.float32)),
@@ -250,11 +252,12 @@ def shapes(identities: Sequence[HeadParameters], expressions: Tensor | None = No
     """
     _check(identities, expressions)
     rows, rest, _, _ = _constants()
-    weights = torch.from_numpy(np.stack([_weights(one) for one in identities]))
+    weights = np.stack([_weights(one) for one in identities])
     if expressions is not None:
         first = basis().index("action:" + expression_names()[0])
-        weights[:, first : first + expressions.shape[1]] = expressions.to(torch.float32)
-    vertices = torch.stack([one @ rows for one in weights]).view(len(identities), -1, 3) + rest
+        weights[:, first : first + expressions.shape[1]] = expressions.float().numpy()
+    moved = np.stack([rows @ one for one in weights])  # one by one: the same bits in every batch
+    vertices = torch.from_numpy(moved).view(len(identities), -1, 3) + rest
     corners, share = _anchors(identities)
     batch = torch.arange(len(identities))[:, None, None]
     landmarks = (vertices[batch, corners] * share[..., None]).sum(2)

@@ -16,7 +16,7 @@ from facelight.data.synthetic.backdrop import background, occluder
 from facelight.data.synthetic.head import HeadParameters, heads, sample_expression, sample_parameters
 from facelight.data.synthetic.render import Camera, Floats, Shot, Stage, direction, rotation
 from facelight.data.synthetic.scene import Scene
-from facelight.illumination import linear_to_srgb, sensor_noise
+from facelight.illumination import linear_to_srgb, photograph_light
 
 PIVOT = np.array([0.0, -0.05, -0.09])  # metres from the eyes: where the head turns
 GREY_CARD = 0.18
@@ -115,10 +115,8 @@ def frame(landmarks: Floats, scene: Scene, size: int) -> Camera:
 
 def develop(light: Tensor, photons: float, read: float, seed: int) -> npt.NDArray[np.uint8]:
     """Linear light (C, H, W) as a camera stores it: sRGB encoding, sensor noise, 8 bits."""
-    generator = torch.Generator().manual_seed(seed)
-    encoded = linear_to_srgb(light.clamp(0, 1))
-    noisy = sensor_noise(encoded, photons=photons, read=read, generator=generator)
-    return (noisy * 255).round().to(torch.uint8).numpy()
+    noisy = photograph_light(light.clamp(0, 1), photons, read, torch.Generator().manual_seed(seed))
+    return (linear_to_srgb(noisy) * 255).round().to(torch.uint8).numpy()
 
 
 def new_stage(device: str = "cpu") -> Stage:
@@ -159,7 +157,6 @@ def frontal_series(
     vertices, texture = head.vertices[0].numpy(), head.texture[0].numpy()
     shot = stage.render(vertices, texture, points, camera, towards, colors, ambient)
     grey = torch.from_numpy(shot.rgb @ SILICON).clamp(0, 1)
-    noise = torch.randn(grey.shape, generator=torch.Generator().manual_seed(identity % 2**62))
-    noisy = grey + (grey / YALE_PHOTONS + (YALE_READ / YALE_PHOTONS) ** 2).sqrt() * noise
-    stored: npt.NDArray[np.uint8] = (noisy.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    noisy = photograph_light(grey, YALE_PHOTONS, YALE_READ, torch.Generator().manual_seed(identity % 2**62))
+    stored: npt.NDArray[np.uint8] = (noisy * 255).round().to(torch.uint8).numpy()
     return stored

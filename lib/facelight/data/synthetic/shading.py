@@ -85,9 +85,8 @@ def may_reach(one: wp.uint8, two: wp.uint8, three: wp.uint8):
 
 
 @wp.func
-def reflected(albedo: wp.vec3, gloss: float, n: wp.vec3, d: wp.vec3, to_eye: wp.vec3):
+def reflected(albedo: wp.vec3, gloss: float, power: float, n: wp.vec3, d: wp.vec3, to_eye: wp.vec3):
     """Lambert plus normalised Blinn-Phong with Schlick's Fresnel term, times the cosine of the light."""
-    power = wp.pow(10.0, 0.8 + 2.4 * gloss)
     half = wp.normalize(d + to_eye)
     away = 1.0 - wp.max(wp.dot(half, to_eye), 0.0)
     fresnel = 0.04 + 0.96 * away * away * away * away * away
@@ -147,6 +146,7 @@ def shade(
                 openness = m.openness[i0] * h[0] + m.openness[i1] * h[1] + m.openness[i2] * h[2]
                 total += wp.cw_mul(albedo, ambient[g]) * (openness * (0.75 + 0.25 * n[1]))
                 lifted = off_the_facets(point, p0, n0) * h[0] + off_the_facets(point, p1, n1) * h[1]
+                power = wp.pow(10.0, 0.8 + 2.4 * material[3])
                 start = lifted + off_the_facets(point, p2, n2) * h[2] + flat * OFFSET
                 for k in range(directions.shape[1]):
                     d = directions[g, k]
@@ -155,6 +155,6 @@ def shade(
                         if reached < 0:
                             reached = wp.where(wp.mesh_query_ray_anyhit(m.mesh, start, d, FAR), 0, 1)
                         if reached > 0:
-                            total += wp.cw_mul(reflected(albedo, material[3], n, d, to_eye), colors[g, k])
+                            total += wp.cw_mul(reflected(albedo, material[3], power, n, d, to_eye), colors[g, k])
     rgb[g, p] = total / float(count[p])
     coverage[p] = covered / float(count[p])
