@@ -85,7 +85,7 @@ def test_fetch_downloads_once_and_checks_the_hash(server: Server, tmp_path: Path
 
 def test_fetch_continues_an_interrupted_download(server: Server, tmp_path: Path) -> None:
     server.cut = 600_000
-    with pytest.raises(DataError, match=r"try again, it continues.*facelight data fetch wflw"):
+    with pytest.raises(DataError, match=r"try again, it continues.*facelight data verify wflw"):
         fetch(url(server), directory=tmp_path, dataset="wflw")
     assert not (tmp_path / "data.bin").exists()
     have = (tmp_path / "data.bin.part").stat().st_size
@@ -116,7 +116,7 @@ def test_fetch_records_the_first_hash_and_requires_it_from_then_on(server: Serve
 
 
 def test_fetch_names_the_card_when_the_hash_or_the_server_is_wrong(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"not the expected file.*facelight data fetch pie"):
+    with pytest.raises(DataError, match=r"not the expected file.*facelight data verify pie"):
         fetch(url(server), "0" * 64, directory=tmp_path, dataset="pie")
     with pytest.raises(DataError, match="404"):
         fetch(url(server, "gone.zip"), directory=tmp_path)

@@ -100,7 +100,7 @@ def load(root: str | os.PathLike[str] | None = None, *, partial: bool = False) -
     Raises:
         DataError: the set is missing, incomplete or changed; names what, the data card, and the command.
 
-    Source: Sim, Baker, Bsat (2003), doi 10.1109/TPAMI.2003.1251154; Cai, He, Han (2007) for the 32x32 crops.
+    Source: Sim, Baker, Bsat (2003), doi 10.1109/TPAMI.2003.1251154; Cai, He, Hu, Han, Huang (2007) for the 32x32 crops.
     """
     report, pictures = _read(root)
     if not partial or not pictures:

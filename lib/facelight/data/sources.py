@@ -146,7 +146,7 @@ def fetch(
     folder = Path(directory) if directory is not None else cache_root() / "downloads"
     folder.mkdir(parents=True, exist_ok=True)
     name = name or url.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    advice = f"see the data card book/data/{dataset}.md, then `facelight data fetch {dataset}`"
+    advice = f"see the data card book/data/{dataset}.md, then `facelight data verify {dataset}`"
     with FileLock(folder / f"{name}.lock"):
         known = sha256 or _recorded(folder).get(url)
         try:
