@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from scipy import stats
 
 from facelight import results
+from facelight.data import pie, yaleb
+from facelight.experiments import preprocessing
 
 DATA = {"name": "toy", "sha256": "0" * 64, "split": "all", "count": 3}
 
@@ -150,3 +153,47 @@ def test_tables():
     assert beside.loc["a"].tolist() == ["1.5", "2.0", "+0.5", "1.4 (n = 2)"]
     assert beside.loc["b"].tolist() == ["–", "5.0", "–", "single run"]
     assert beside.loc["c"].tolist() == ["9.0", "–", "–", "–"]
+
+
+# --- the records that the repository carries
+
+CARRIED = results.load("preprocessing", Path(__file__).resolve().parents[1] / "book" / "results")
+LAPTOP = preprocessing.configs("laptop")
+RERUN = "stale: rerun `facelight run preprocessing --profile laptop` and commit the records"
+
+
+def test_every_run_of_today_s_profile_is_recorded_and_no_other():
+    wanted = {results.key("preprocessing", dataclasses.asdict(config)) for config in LAPTOP}
+    assert {item.key for item in CARRIED} == wanted, RERUN
+
+
+def test_records_come_from_unchanged_code_and_name_what_produced_them():
+    for item in CARRIED:
+        assert item.provenance["clean"] is True, item.key
+        assert re.fullmatch(r"[0-9a-f]{40}", item.provenance["commit"])
+        assert item.provenance["command"] == "facelight run preprocessing --profile laptop"
+        assert item.provenance["seconds"] >= 0
+        assert {"torch", "opencv-python-headless", "numpy"} <= set(item.provenance["versions"])
+
+
+def test_records_were_measured_on_the_complete_sets():
+    known = {"yaleb": (yaleb.SHA256, 2414), "pie": (pie.SHA256, 11554)}
+    for item in CARRIED:
+        sha256, count = known[item.config["dataset"]]
+        assert item.data["sha256"] == sha256
+        assert item.data["count"] == -(-count // item.config["every"])
+
+
+def test_no_recorded_picture_exceeds_its_bound():
+    assert CARRIED
+    assert sum(item.metrics["exceeded"] for item in CARRIED) == 0
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("enhancer", ["bbhe", "clahe"])
+def test_a_record_is_measured_again(enhancer, pie_root):
+    config = preprocessing.Preprocessing("pie", enhancer)
+    recorded = results.find("preprocessing", config, folder=Path(__file__).resolve().parents[1] / "book" / "results")
+    again = preprocessing.measure(config, pie.load(pie_root))
+    assert again["psnr"] == pytest.approx(recorded.metrics["psnr"], abs=1e-3)
+    assert again["ambe"] == pytest.approx(recorded.metrics["ambe"], abs=1e-3)
