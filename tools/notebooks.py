@@ -48,14 +48,13 @@ def problems(chapter: Path, target: Path) -> list[str]:
     """What is wrong with a committed notebook; an empty list when nothing is."""
     if not target.is_file():
         return ["is missing"]
-    wanted, found = convert(chapter), nbformat.read(target, as_version=4)
+    wrong, wanted, found = [], convert(chapter), nbformat.read(target, as_version=4)
     if [(c.cell_type, c.source, c.metadata) for c in wanted.cells] != [
         (c.cell_type, c.source, c.metadata) for c in found.cells
     ]:
-        return [f"differs from {chapter.relative_to(ROOT)}"]
+        wrong.append(f"differs from {chapter.relative_to(ROOT)}")
     code = [cell for cell in found.cells if cell.cell_type == "code" and cell.source.strip()]
     checked = [cell for cell in code if "nbval-check-output" in cell.metadata.get("tags", [])]
-    wrong = []
     if any(cell.execution_count is None for cell in code):
         wrong.append("has cells without an execution count, which would be compared with nothing")
     if any(not cell.outputs for cell in checked):
