@@ -39,24 +39,28 @@ def anchor_uv() -> npt.NDArray[np.float64]:
 
 
 @functools.cache
-def _brow_triangles() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Faces of the skin around the brows (N, 3) and their texture coordinates (N, 3, 2)."""
+def _brow_triangles() -> tuple[npt.NDArray[np.int64], tuple[npt.NDArray[np.float64], ...]]:
+    """Faces (N, 3) of the skin around the brows, and their first corner and edges in the texture.
+
+    These are u, v of the corner; u, v of the edge from it to the second corner, divided by twice the face's area; the
+    same of the edge to the third; each (N,).
+    """
     uv, brows = mesh().uv, anchor_uv()[33:51]
     low, high = brows.min(0) - 0.03, brows.max(0) + 0.03
     near = (mesh().part == 0) & ((uv > low) & (uv < high)).all(-1).any(-1)
-    return mesh().faces[near], uv[near]
+    origin, a, b = uv[near, 0], uv[near, 1] - uv[near, 0], uv[near, 2] - uv[near, 0]
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    large = np.abs(area) >= 1e-12
+    a, b = a[large] / area[large, None], b[large] / area[large, None]
+    return mesh().faces[near][large], tuple(np.ascontiguousarray(x) for x in (*origin[large].T, *a.T, *b.T))
 
 
 def surface_points(uv: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Vertices (N, 3) and weights (N, 3) of the skin points near the brows that have texture coordinates (N, 2)."""
-    faces, corners = _brow_triangles()
-    origin = corners[:, 0]
-    a, b, c = corners[:, 1] - origin, corners[:, 2] - origin, uv[:, None] - origin[None]
-    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-    area = np.where(np.abs(area) < 1e-12, np.inf, area)
-    first = (c[..., 0] * b[:, 1] - c[..., 1] * b[:, 0]) / area
-    second = (a[:, 0] * c[..., 1] - a[:, 1] * c[..., 0]) / area
-    weights = np.stack([1 - first - second, first, second], -1)
-    usable = np.where(np.isfinite(area), weights.min(-1), -np.inf)
-    best = usable.argmax(1)
-    return faces[best], weights[np.arange(len(uv)), best].astype(np.float32)
+    faces, (u, v, au, av, bu, bv) = _brow_triangles()
+    x, y = uv[:, :1] - u, uv[:, 1:] - v
+    first, second = x * bv - y * bu, au * y - av * x
+    rest = 1 - first - second
+    best = np.minimum(np.minimum(first, second), rest).argmax(1)
+    weights = np.stack([rest, first, second], -1)[np.arange(len(uv)), best]
+    return faces[best], weights.astype(np.float32)

@@ -179,7 +179,7 @@ def _roll(look_seed: int, size: int) -> tuple[int, int]:
 
 def _cover(target: Tensor, colour: Tensor, alpha: Tensor) -> None:
     """Blend a colour over a region in place."""
-    target.add_((colour - target).mul_(alpha))
+    target.lerp_(colour.expand_as(target), alpha.expand_as(target))
 
 
 def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
@@ -218,7 +218,7 @@ def _paint_hair(texture: Tensor, look: Look, maps: dict[str, Tensor], strands: T
     edge += 0.02 * strands[:rows]
     alpha = density * torch.sigmoid(edge * (14 if look.style in ("bald", "crop") else 30))
     _cover(texture[:3], torch.tensor(look.hair)[:, None, None] * (0.26 * strands[:rows]).exp(), alpha)
-    texture[3] += (0.35 - texture[3]) * alpha
+    texture[3].lerp_(torch.tensor(0.35), alpha)
 
 
 def _patch(texture: Tensor, patch: Sequence[float]) -> Tensor:
@@ -257,6 +257,13 @@ def _paint_eye(texture: Tensor, look: Look) -> None:
     view[3] = 0.9
 
 
+@functools.cache
+def _sheen(size: int) -> Tensor:
+    """Gloss (size, size) of bare skin."""
+    stack, _ = layers(size)
+    return (0.28 + 0.07 * stack[STACK.index("lips")] - 0.06 * stack[STACK.index("beard")]).view(size, size)
+
+
 def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int], size: int = 256) -> Tensor:
     """Textures of a batch of looks.
 
@@ -272,9 +279,9 @@ def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int],
     stack, maps = layers(size)
     texture = torch.empty(len(looks), 4, size, size)
     for one, look, strength in zip(texture, looks, make_up, strict=True):  # one by one: same bits in every batch
-        one[:3] = (torch.from_numpy(_skin_density(look, strength)) @ stack).exp_().view(3, size, size)
-    sheen = 0.28 + 0.07 * stack[STACK.index("lips")] - 0.06 * stack[STACK.index("beard")]
-    texture[:, 3] = sheen.view(size, size)
+        skin = one[:3].view(3, size * size)
+        torch.mm(torch.from_numpy(_skin_density(look, strength)), stack, out=skin).exp_()
+    texture[:, 3] = _sheen(size)
     clothed = maps["clothed"]
     bottom = slice(int(size * (1 - HIGHEST_CLOTH)), size)
     for one, look, seed in zip(texture, looks, seeds, strict=True):

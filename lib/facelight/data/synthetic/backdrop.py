@@ -32,22 +32,23 @@ def background(kind: str, seed: int, size: int) -> Floats:
     x, y = np.meshgrid(np.linspace(-1, 1, GRID), np.linspace(-1, 1, GRID))
     turn = rng.uniform(0, 2 * np.pi)
     along = x * np.cos(turn) + y * np.sin(turn)
-    colors = 0.18 * np.exp(rng.normal(0, 0.5, (3, 1)) + rng.normal(0, 0.25, (3, 3)))
+    colors = 0.18 * np.exp(rng.normal(0, 0.5, (3, 1)) + rng.normal(0, 0.25, (3, 3)))[..., None, None]
     share = 0.5 + 0.35 * along
     if kind == "stripes":
         share = 0.5 + 0.5 * np.sin(along * rng.uniform(4, 14) + rng.uniform(0, 6))
-    picture = colors[0] * share[..., None] + colors[1] * (1 - share[..., None])
+    picture = colors[0] * share + colors[1] * (1 - share)  # (3, GRID, GRID)
     if kind == "blobs":
         for _ in range(rng.integers(4, 10)):
             place, radius = rng.uniform(-1, 1, 2), rng.uniform(0.1, 0.5)
             blob = 1 / (1 + np.exp((np.hypot(x - place[0], y - place[1]) - radius) * 20))
             tint = 0.18 * np.exp(rng.normal(0, 0.7) + rng.normal(0, 0.35, 3))
-            picture = picture * (1 - blob[..., None]) + tint * blob[..., None]
+            picture = picture * (1 - blob) + tint[:, None, None] * blob
     if kind == "noise":
         for octave in (3, 6, 12, 24):
             field = rng.normal(0, 1, (octave, octave, 3)).mean(2) * (1.6 / np.sqrt(octave))
-            picture = picture * np.exp(cv2.resize(field, (GRID, GRID), interpolation=cv2.INTER_CUBIC))[..., None]
-    large = cv2.resize(picture.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+            picture = picture * np.exp(cv2.resize(field, (GRID, GRID), interpolation=cv2.INTER_CUBIC))
+    small = cv2.merge(list(picture.astype(np.float32)))
+    large = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
     return np.maximum(large, 0).astype(np.float32)
 
 

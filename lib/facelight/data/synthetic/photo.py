@@ -61,13 +61,14 @@ def photograph(scene: Scene, stage: Stage, size: int) -> Photo:
     light = shade + 0.6 * key.sum(0)
     normal = 1.3 * GREY_CARD / (MEDIUM_SKIN * float(light.mean()))
     behind = background(scene.background, scene.background_seed, size)
-    picture = shot.rgb[0] + behind * (light * scene.background_level).astype(np.float32) * (
-        1 - shot.coverage[..., None]
+    uncovered = 1 - shot.coverage
+    picture = shot.rgb[0] + behind * cv2.merge(
+        [uncovered * x for x in (light * scene.background_level).astype(np.float32)]
     )
     visible = shot.visible
     if scene.occluder:
         alpha, reflectance = occluder(scene.occluder, scene.occluder_seed, shot.landmarks, size)
-        picture += alpha[..., None] * (reflectance * light.astype(np.float32) - picture)
+        picture += cv2.merge([alpha] * 3) * (reflectance * light.astype(np.float32) - picture)
         x, y = np.clip(np.round(shot.landmarks).astype(int), 0, size - 1).T
         visible = visible & (alpha[y, x] < 0.5)
     picture = cv2.GaussianBlur(picture, (0, 0), scene.blur * size, borderType=cv2.BORDER_REFLECT)

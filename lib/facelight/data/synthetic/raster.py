@@ -17,12 +17,13 @@ NOTHING = wp.constant(wp.int64(1 << 62))
 
 @wp.struct
 class Surface:
-    """A posed head."""
+    """A posed head; `facets` holds the normal of each face, as long as the face is large."""
 
     mesh: wp.uint64
     points: wp.array(dtype=wp.vec3)
     indices: wp.array(dtype=wp.int32)
     normals: wp.array(dtype=wp.vec3)
+    facets: wp.array(dtype=wp.vec3)
     openness: wp.array(dtype=wp.float32)
     uv: wp.array(dtype=wp.vec2)
     texture: wp.array3d(dtype=wp.float32)
@@ -99,16 +100,19 @@ def rasterize(
     a = screen[indices[3 * f]]
     b = screen[indices[3 * f + 1]]
     c = screen[indices[3 * f + 2]]
-    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     reach = wp.where(first == 0, 0.0, 0.5)  # sub-pixel 0 is the centre, the others lie within half a pixel
     x0 = wp.max(int(wp.ceil(wp.min(a[0], wp.min(b[0], c[0])) - reach)), 0)
     x1 = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) + reach)), view.width - 1)
     y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - reach)), 0)
     y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) + reach)), view.height - 1)
-    if wp.abs(area) > 1.0e-9 and x0 <= x1 and y0 <= y1 and wp.min(a[2], wp.min(b[2], c[2])) > 0.0:
-        ka = edge_function(b, c, 1.0 / area)
-        kb = edge_function(c, a, 1.0 / area)
-        kc = edge_function(a, b, 1.0 / area)
+    if x0 > x1 or y0 > y1:  # most faces cover no pixel's centre, or lie outside the picture
+        return
+    area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    if wp.abs(area) > 1.0e-9 and wp.min(a[2], wp.min(b[2], c[2])) > 0.0:
+        scale = 1.0 / area
+        ka = edge_function(b, c, scale)
+        kb = edge_function(c, a, scale)
+        kc = edge_function(a, b, scale)
         samples = view.offsets.shape[0]
         for y in range(y0, y1 + 1):
             row = span(wp.vec2(float(x0), float(x1)), ka, float(y), reach)
@@ -133,20 +137,17 @@ def face_of(packed: wp.int64):
 
 
 @wp.func
-def facet(m: Surface, f: int):
-    """Unit normal of a face."""
-    a = m.points[m.indices[3 * f]]
-    return wp.normalize(wp.cross(m.points[m.indices[3 * f + 1]] - a, m.points[m.indices[3 * f + 2]] - a))
-
-
-@wp.func
 def differs(m: Surface, a: wp.int64, b: wp.int64, step: wp.int64):
     """Whether an edge runs between two neighbouring pixels: a jump in depth, or a fold."""
+    if a == b:
+        return False
+    edge = wp.abs(a / FACES - b / FACES) > step
     f = face_of(a)
     g = face_of(b)
-    edge = wp.abs(a / FACES - b / FACES) > step
-    if not edge and f >= 0 and f != g:
-        edge = wp.dot(facet(m, f), facet(m, g)) < 0.8
+    if not edge and f != g:  # neither is -1, as that would be a jump in depth
+        p = m.facets[f]
+        q = m.facets[g]
+        edge = wp.dot(p, q) <= 0.8 * wp.sqrt(wp.dot(p, p) * wp.dot(q, q))
     return edge
 
 

@@ -16,9 +16,16 @@ OFFSET = wp.constant(2.0e-4)
 
 
 @wp.kernel
+def face_normals(points: wp.array(dtype=wp.vec3), indices: wp.array(dtype=wp.int32), facets: wp.array(dtype=wp.vec3)):
+    """Normal of each face, twice as long as its area."""
+    f = wp.tid()
+    a = points[indices[3 * f]]
+    facets[f] = wp.cross(points[indices[3 * f + 1]] - a, points[indices[3 * f + 2]] - a)
+
+
+@wp.kernel
 def vertex_normals(
-    points: wp.array(dtype=wp.vec3),
-    indices: wp.array(dtype=wp.int32),
+    facets: wp.array(dtype=wp.vec3),
     starts: wp.array(dtype=wp.int32),
     incident: wp.array(dtype=wp.int32),
     normals: wp.array(dtype=wp.vec3),
@@ -27,9 +34,7 @@ def vertex_normals(
     i = wp.tid()
     total = wp.vec3(0.0, 0.0, 0.0)
     for k in range(starts[i], starts[i + 1]):
-        f = incident[k]
-        a = points[indices[3 * f]]
-        total += wp.cross(points[indices[3 * f + 1]] - a, points[indices[3 * f + 2]] - a)
+        total += facets[incident[k]]
     normals[i] = wp.normalize(total)
 
 

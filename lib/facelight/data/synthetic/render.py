@@ -135,8 +135,9 @@ class Stage:
         surface.points = self._put(reference, self._wp.vec3)
         surface.indices = self._put(flat)
         surface.normals = self._empty(self._count, self._wp.vec3)
+        surface.facets = self._empty(len(flat) // 3, self._wp.vec3)
         surface.uv = self._put(uv.reshape(-1, 2), self._wp.vec2)
-        self._mesh = self._wp.Mesh(surface.points, surface.indices)
+        self._mesh = self._wp.Mesh(surface.points, surface.indices, bvh_leaf_size=1)
         surface.mesh = self._mesh.id
         self._surface = surface
         self._move(reference)
@@ -155,7 +156,9 @@ class Stage:
         surface = self._surface
         surface.points.assign(np.ascontiguousarray(vertices, np.float32))
         self._mesh.refit()
-        inputs = [surface.points, surface.indices, self._starts, self._incident]
+        inputs = [surface.points, surface.indices]
+        self._launch(self._rays.face_normals, len(surface.facets), inputs, [surface.facets])
+        inputs = [surface.facets, self._starts, self._incident]
         self._launch(self._rays.vertex_normals, self._count, inputs, [surface.normals])
 
     def _openness(self) -> Any:
@@ -230,7 +233,7 @@ class Stage:
         self._launch(self._raster.project, self._count, [surface.points, view], [screen])
         nothing = int(self._raster.NOTHING)
         nearest = wp.full(pixels * len(SUB_PIXELS), nothing, dtype=wp.int64, device=self._device)
-        faces, stages = len(surface.indices) // 3, self._raster
+        faces, stages = len(surface.facets), self._raster
         count = wp.ones(pixels, dtype=wp.int32, device=self._device)
         near = self._empty(self._count, wp.uint8)
         self._launch(stages.rasterize, faces, [surface.indices, screen, view, count, 0, near], [nearest])

@@ -9,7 +9,7 @@ of the picture points down.
 
 import warp as wp
 
-from facelight.data.synthetic.raster import Surface, View, face_of, facet
+from facelight.data.synthetic.raster import Surface, View, face_of
 from facelight.data.synthetic.rays import FAR, OFFSET
 
 wp.set_module_options({"enable_backward": False})  # nothing is differentiated; compiles several times faster
@@ -120,7 +120,7 @@ def shade(
         f = face_of(nearest[p * samples + s])
         if f >= 0:
             covered += 1.0
-            flat = facet(m, f)
+            flat = wp.normalize(m.facets[f])
             h = place_of(m, view, p, s, f, flat)
             i0 = m.indices[3 * f]
             i1 = m.indices[3 * f + 1]
