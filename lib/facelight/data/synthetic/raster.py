@@ -147,7 +147,7 @@ def differs(m: Surface, a: wp.int64, b: wp.int64, step: wp.int64):
     if not edge and f != g:  # neither is -1, as that would be a jump in depth
         p = m.facets[f]
         q = m.facets[g]
-        edge = wp.dot(p, q) <= 0.8 * wp.sqrt(wp.dot(p, p) * wp.dot(q, q))
+        edge = wp.dot(p, q) <= 0.5 * wp.sqrt(wp.dot(p, p) * wp.dot(q, q))
     return edge
 
 

@@ -95,6 +95,63 @@ def reflected(albedo: wp.vec3, gloss: float, power: float, n: wp.vec3, d: wp.vec
     return (albedo + wp.vec3(mirror, mirror, mirror)) * wp.dot(n, d)
 
 
+@wp.func
+def light_of(
+    m: Surface,
+    view: View,
+    p: int,
+    s: int,
+    f: int,
+    lit: wp.array3d(dtype=wp.uint8),
+    g: int,
+    directions: wp.array2d(dtype=wp.vec3),
+    colors: wp.array2d(dtype=wp.vec3),
+    ambient: wp.vec3,
+):
+    """Light that face f sends to the camera where sub-pixel s of pixel p sees it, under the lights of picture g.
+
+    A shadow ray is cast from the point only where the vertices of the face disagree, see `may_reach`.
+    """
+    flat = wp.normalize(m.facets[f])
+    h = place_of(m, view, p, s, f, flat)
+    i0 = m.indices[3 * f]
+    i1 = m.indices[3 * f + 1]
+    i2 = m.indices[3 * f + 2]
+    p0 = m.points[i0]
+    p1 = m.points[i1]
+    p2 = m.points[i2]
+    point = p0 * h[0] + p1 * h[1] + p2 * h[2]
+    to_eye = wp.normalize(view.eye - point)
+    n0 = m.normals[i0]
+    n1 = m.normals[i1]
+    n2 = m.normals[i2]
+    n = wp.normalize(n0 * h[0] + n1 * h[1] + n2 * h[2])
+    material = bilinear(m.texture, m.uv[3 * f] * h[0] + m.uv[3 * f + 1] * h[1] + m.uv[3 * f + 2] * h[2])
+    albedo = wp.vec3(material[0], material[1], material[2])
+    total = wp.vec3(0.0, 0.0, 0.0)
+    if wp.dot(flat, to_eye) <= 0.0:  # the inside of the head, seen through the narrow gap around an eye
+        inside = ambient
+        for k in range(directions.shape[1]):
+            inside += colors[g, k] * wp.max(wp.dot(directions[g, k], to_eye), 0.0)
+        total = wp.cw_mul(inside, albedo) * INSIDE
+    else:
+        # Light from above reaches a surface that looks up more than one that looks down.
+        openness = m.openness[i0] * h[0] + m.openness[i1] * h[1] + m.openness[i2] * h[2]
+        total = wp.cw_mul(albedo, ambient) * (openness * (0.75 + 0.25 * n[1]))
+        lifted = off_the_facets(point, p0, n0) * h[0] + off_the_facets(point, p1, n1) * h[1]
+        start = lifted + off_the_facets(point, p2, n2) * h[2] + flat * OFFSET
+        power = wp.pow(10.0, 0.8 + 2.4 * material[3])
+        for k in range(directions.shape[1]):
+            d = directions[g, k]
+            if wp.dot(n, d) > 0.0:
+                reached = may_reach(lit[g, k, i0], lit[g, k, i1], lit[g, k, i2])
+                if reached < 0:
+                    reached = wp.where(wp.mesh_query_ray_anyhit(m.mesh, start, d, FAR), 0, 1)
+                if reached > 0:
+                    total += wp.cw_mul(reflected(albedo, material[3], power, n, d, to_eye), colors[g, k])
+    return total
+
+
 @wp.kernel
 def shade(
     m: Surface,
@@ -110,51 +167,21 @@ def shade(
 ):
     """Light that pixel p sends to the camera in picture g under the lights `directions[g]`.
 
-    A shadow ray is cast from the point only where the vertices of its face disagree, see `may_reach`.
+    Sub-pixels that follow each other on the same face share its light; they differ in coverage only.
     """
     g, p = wp.tid()
     samples = view.offsets.shape[0]
     total = wp.vec3(0.0, 0.0, 0.0)
+    seen = wp.vec3(0.0, 0.0, 0.0)
     covered = float(0.0)
+    last = int(-1)
     for s in range(count[p]):
         f = face_of(nearest[p * samples + s])
         if f >= 0:
             covered += 1.0
-            flat = wp.normalize(m.facets[f])
-            h = place_of(m, view, p, s, f, flat)
-            i0 = m.indices[3 * f]
-            i1 = m.indices[3 * f + 1]
-            i2 = m.indices[3 * f + 2]
-            p0 = m.points[i0]
-            p1 = m.points[i1]
-            p2 = m.points[i2]
-            point = p0 * h[0] + p1 * h[1] + p2 * h[2]
-            to_eye = wp.normalize(view.eye - point)
-            n0 = m.normals[i0]
-            n1 = m.normals[i1]
-            n2 = m.normals[i2]
-            n = wp.normalize(n0 * h[0] + n1 * h[1] + n2 * h[2])
-            material = bilinear(m.texture, m.uv[3 * f] * h[0] + m.uv[3 * f + 1] * h[1] + m.uv[3 * f + 2] * h[2])
-            albedo = wp.vec3(material[0], material[1], material[2])
-            if wp.dot(flat, to_eye) <= 0.0:  # the inside of the head, seen through the narrow gap around an eye
-                inside = ambient[g]
-                for k in range(directions.shape[1]):
-                    inside += colors[g, k] * wp.max(wp.dot(directions[g, k], to_eye), 0.0)
-                total += wp.cw_mul(inside, albedo) * INSIDE
-            else:
-                # Light from above reaches a surface that looks up more than one that looks down.
-                openness = m.openness[i0] * h[0] + m.openness[i1] * h[1] + m.openness[i2] * h[2]
-                total += wp.cw_mul(albedo, ambient[g]) * (openness * (0.75 + 0.25 * n[1]))
-                lifted = off_the_facets(point, p0, n0) * h[0] + off_the_facets(point, p1, n1) * h[1]
-                power = wp.pow(10.0, 0.8 + 2.4 * material[3])
-                start = lifted + off_the_facets(point, p2, n2) * h[2] + flat * OFFSET
-                for k in range(directions.shape[1]):
-                    d = directions[g, k]
-                    if wp.dot(n, d) > 0.0:
-                        reached = may_reach(lit[g, k, i0], lit[g, k, i1], lit[g, k, i2])
-                        if reached < 0:
-                            reached = wp.where(wp.mesh_query_ray_anyhit(m.mesh, start, d, FAR), 0, 1)
-                        if reached > 0:
-                            total += wp.cw_mul(reflected(albedo, material[3], power, n, d, to_eye), colors[g, k])
+            if f != last:
+                seen = light_of(m, view, p, s, f, lit, g, directions, colors, ambient[g])
+                last = f
+            total += seen
     rgb[g, p] = total / float(count[p])
     coverage[p] = covered / float(count[p])
