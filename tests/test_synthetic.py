@@ -265,6 +265,19 @@ def test_landmarks_columns() -> None:
     assert torch.equal(again.image, faces.image)
 
 
+def test_same_picture_whatever_pytorch_s_default_type(stage: Stage) -> None:
+    scene = sample_scene(0, "train", 3)
+    expected = photo.photograph(scene, stage, 64).image
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = photo.photograph(scene, stage, 64).image
+        grey = photo.frontal_series(5, ((0.0, 0.0), (50.0, 0.0)), stage, 48, 42)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert np.array_equal(found, expected)
+    assert np.array_equal(grey, photo.frontal_series(5, ((0.0, 0.0), (50.0, 0.0)), stage, 48, 42))
+
+
 def test_same_picture_whatever_the_batch_the_order_or_the_workers(stage: Stage) -> None:
     eight = sets._make_landmarks("train", range(8), 0, 64, 2, "cpu")
     five = sets._make_landmarks("train", [5], 0, 64, 1, "cpu")

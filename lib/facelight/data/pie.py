@@ -108,7 +108,7 @@ def load(root: str | os.PathLike[str] | None = None, *, partial: bool = False) -
     places = _shots()
     subjects, order = zip(*(places[name] for name in pictures), strict=True)
     camera, session, flash, room = zip(*(shot(place) for place in order), strict=True)
-    unknown = torch.full((len(pictures),), float("nan"))
+    unknown = torch.full((len(pictures),), float("nan"), dtype=torch.float32)
     return PieFaces(
         image=torch.from_numpy(np.stack(list(pictures.values())))[:, None],
         identity=torch.tensor(subjects) - 1,

@@ -177,6 +177,11 @@ def _roll(look_seed: int, size: int) -> tuple[int, int]:
     return int(rng.integers(size)), int(rng.integers(size))
 
 
+def _flat(colour: Sequence[float]) -> Tensor:
+    """A colour (3, 1, 1), float32 whatever PyTorch's default is."""
+    return torch.tensor(colour, dtype=torch.float32)[:, None, None]
+
+
 def _cover(target: Tensor, colour: Tensor, alpha: Tensor) -> None:
     """Blend a colour over a region in place."""
     target.lerp_(colour.expand_as(target), alpha.expand_as(target))
@@ -200,8 +205,8 @@ def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
         alpha += 1 / (1 + np.exp(-3.0 * np.minimum(inside, ends).clip(-8, 8)))
     hairy = 0.90 + 0.10 * strands[rows, cols].numpy().clip(-1.5, 1.0)
     cover = torch.from_numpy((alpha.clip(0, 1) * hairy * look.brow[0]).astype(np.float32))
-    colour = torch.tensor(_mix(look.hair, (0.02, 0.014, 0.01), 0.6))
-    _cover(texture[:3, rows, cols], colour[:, None, None], cover)
+    colour = _flat(_mix(look.hair, (0.02, 0.014, 0.01), 0.6))
+    _cover(texture[:3, rows, cols], colour, cover)
 
 
 def _paint_hair(texture: Tensor, look: Look, maps: dict[str, Tensor], strands: Tensor) -> None:
@@ -209,7 +214,7 @@ def _paint_hair(texture: Tensor, look: Look, maps: dict[str, Tensor], strands: T
     rows = texture.shape[1]
     if look.style == "cap":
         alpha = torch.sigmoid((maps["capline"][:rows] - 0.02) * 60)
-        wool = torch.tensor(look.cloth)[:, None, None] * (1 + 0.25 * maps["knit"][:rows])
+        wool = _flat(look.cloth) * (1 + 0.25 * maps["knit"][:rows])
         _cover(texture[:3], wool, alpha)
         texture[3].mul_(1 - alpha)
         return
@@ -217,8 +222,8 @@ def _paint_hair(texture: Tensor, look: Look, maps: dict[str, Tensor], strands: T
     edge = maps["hairline"][:rows] - look.recession * maps["front"][:rows] + 0.03 * maps["tufts"][:rows]
     edge += 0.02 * strands[:rows]
     alpha = density * torch.sigmoid(edge * (14 if look.style in ("bald", "crop") else 30))
-    _cover(texture[:3], torch.tensor(look.hair)[:, None, None] * (0.26 * strands[:rows]).exp(), alpha)
-    texture[3].lerp_(torch.tensor(0.35), alpha)
+    _cover(texture[:3], _flat(look.hair) * (0.26 * strands[:rows]).exp(), alpha)
+    texture[3].lerp_(torch.full((), 0.35, dtype=torch.float32), alpha)
 
 
 def _patch(texture: Tensor, patch: Sequence[float]) -> Tensor:
@@ -277,7 +282,7 @@ def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int],
         (B, 4, size, size), float32: linear-light albedo R, G, B and gloss, all in [0, 1].
     """
     stack, maps = layers(size)
-    texture = torch.empty(len(looks), 4, size, size)
+    texture = torch.empty(len(looks), 4, size, size, dtype=torch.float32)
     for one, look, strength in zip(texture, looks, make_up, strict=True):  # one by one: same bits in every batch
         skin = one[:3].view(3, size * size)
         torch.mm(torch.from_numpy(_skin_density(look, strength)), stack, out=skin).exp_()
@@ -287,14 +292,14 @@ def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int],
     for one, look, seed in zip(texture, looks, seeds, strict=True):
         strands = maps["strands"].roll(_roll(seed, size), (0, 1))
         _paint_brows(one, look, maps["strands"])
-        _cover(one[:3, bottom], torch.tensor(look.cloth)[:, None, None], clothed[bottom])
+        _cover(one[:3, bottom], _flat(look.cloth), clothed[bottom])
         one[3, bottom] *= 1 - clothed[bottom]
         _paint_hair(one, look, maps, strands)
         loose = _patch(one, HAIR_PATCH)
-        loose[:3] = torch.tensor(look.hair)[:, None, None] * (0.28 * _patch(strands[None], HAIR_PATCH)).exp()
+        loose[:3] = _flat(look.hair) * (0.28 * _patch(strands[None], HAIR_PATCH)).exp()
         loose[3] = 0.35
         for patch, colour, gloss in ((INNER_PATCH, (0.05, 0.012, 0.012), 0.3), (TEETH_PATCH, (0.5, 0.46, 0.38), 0.6)):
             area = _patch(one, patch)
-            area[:3], area[3] = torch.tensor(colour)[:, None, None], gloss
+            area[:3], area[3] = _flat(colour), gloss
         _paint_eye(one, look)
     return texture.clamp_(0, 1)

@@ -277,7 +277,7 @@ def reference() -> Tensor:
     average = dataclasses.replace(
         middle, gender=0.5, age=0.3, weight=0.0, ancestry=(share, share, share), shape=shape, look=look
     )
-    parted = torch.zeros(1, len(expression_names()))
+    parted = torch.zeros(1, len(expression_names()), dtype=torch.float32)
     parted[0, expression_names().index("jawOpen")] = 0.5
     return shapes([average], parted)[0][0]
 
