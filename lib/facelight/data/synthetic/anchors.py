@@ -57,9 +57,9 @@ def _brow_triangles() -> tuple[npt.NDArray[np.int64], tuple[npt.NDArray[np.float
 
 def surface_points(uv: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Vertices (N, 3) and weights (N, 3) of the skin points near the brows that have texture coordinates (N, 2)."""
-    faces, (u, v, au, av, bu, bv) = _brow_triangles()
+    faces, (u, v, a_u, a_v, b_u, b_v) = _brow_triangles()
     x, y = uv[:, :1] - u, uv[:, 1:] - v
-    first, second = x * bv - y * bu, au * y - av * x
+    first, second = x * b_v - y * b_u, a_u * y - a_v * x
     rest = 1 - first - second
     best = np.minimum(np.minimum(first, second), rest).argmax(1)
     weights = np.stack([rest, first, second], -1)[np.arange(len(uv)), best]
