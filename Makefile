@@ -44,13 +44,17 @@ notebooks: setup ## generate and execute the notebooks whose chapter has changed
 accept: setup ## execute all notebooks again after an intended change; the diff shows which numbers moved
 	$(BIN)/python tools/notebooks.py generate --all
 
-run: setup ## run one chapter with a profile: make run CH=03 PROFILE=laptop (smoke, book, laptop, full)
+request:
 	@test -n "$(CH)" || { echo "say which chapter: make run CH=03 PROFILE=laptop"; exit 1; }
 	@test -f notebooks/$(CH)_*.ipynb || { echo "there is no notebook notebooks/$(CH)_*.ipynb; the chapters are: $(NOTEBOOKS)"; exit 1; }
+	@case "$(PROFILE)" in smoke|book|laptop|full) ;; *) echo "PROFILE is smoke, book, laptop or full; got $(PROFILE)"; exit 1;; esac
+
+run: request setup ## run one chapter with a profile: make run CH=03 PROFILE=laptop (smoke, book, laptop, full)
 	@mkdir -p _build/runs
 	$(BIN)/papermill notebooks/$(CH)_*.ipynb _build/runs/$(CH)-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE)
 
 serve: ## show the rendered book at http://127.0.0.1:8000
+	@test -d _build/html || { echo "there is no rendered book yet: make book"; exit 1; }
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 linkcheck: setup ## follow every link of the book
@@ -62,4 +66,4 @@ lock: setup ## write what is installed now into requirements.txt
 clean: ## remove what was built (not .venv)
 	rm -rf _build build .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup book test check notebooks accept run serve linkcheck lock clean
+.PHONY: help request setup book test check notebooks accept run serve linkcheck lock clean

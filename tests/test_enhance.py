@@ -286,6 +286,7 @@ def test_bad_images_are_refused(name: str, x: Any, error: type[Exception], messa
         (lambda x: enhance.clahe(x, -1, convention="opencv"), "a finite number, at least 0"),
         (lambda x: enhance.clahe(x, convention="skimage"), "'matlab', 'opencv', got 'skimage'"),
         (lambda x: enhance.clahe(x, 0.01, (17, 8)), r"grid_size \(17, 8\) needs an image of at least 17x8 pixels"),
+        (lambda x: enhance.clahe(x, grid_size=8), r"grid_size: expected \(rows, columns\), got 8"),
         (lambda x: enhance.ahe(x, (0, 1)), r"use grid_size between \(1, 1\) and \(16, 16\)"),
         (lambda x: enhance.modified_clahe(x, stages=4), "stages: expected 0"),
         (lambda x: enhance.modified_clahe(x, window=4), "window: expected an odd number"),

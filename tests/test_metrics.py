@@ -297,3 +297,9 @@ def test_bound_errors():
         psnr_bound(-1.0)
     with pytest.raises(ValueError, match="peak: expected a positive"):
         psnr_bound(1.0, peak=0)
+
+
+def test_image_size_is_not_taken_for_height_and_width():
+    points = torch.rand(2, 5, 2)
+    with pytest.raises(ValueError, match="image_size: the normalizer needs it: 1 for coordinates"):
+        nme(points, points, normalizer="image-size", image_size=(192, 168))

@@ -17,6 +17,7 @@ from scipy import stats
 from facelight import results
 from facelight.data import pie, yaleb
 from facelight.experiments import preprocessing
+from facelight.results import records
 
 DATA = {"name": "toy", "sha256": "0" * 64, "split": "all", "count": 3}
 
@@ -31,19 +32,29 @@ def toy(metrics=None, **options) -> results.Record:
     return results.record("toy", Config(), metrics or {"score": 1.5}, data=DATA, seconds=0.25, **options)
 
 
-def test_record_carries_what_produced_it(repository, monkeypatch):
-    monkeypatch.chdir(repository)
+def test_record_carries_what_produced_it(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the working directory does not matter
     item = toy(seed=4, command="facelight run toy")
     assert item.config == {"width": 3, "rate": 0.1}
-    assert item.provenance["commit"] == subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    head = subprocess.check_output(["git", "-C", repository, "rev-parse", "HEAD"], text=True).strip()
+    assert item.provenance["commit"] == head
     assert item.provenance["versions"]["torch"]
     assert item.provenance["command"] == "facelight run toy"
     assert item.provenance["seconds"] == 0.25
     assert isinstance(item.provenance["clean"], bool)
 
 
+def test_installed_without_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)  # somebody else's repository around the installation
+    (tmp_path / "records.py").write_text("")
+    monkeypatch.setattr(records, "SOURCE", tmp_path / "records.py")
+    assert toy().provenance["commit"] is None
+    assert toy().provenance["clean"] is None
+
+
 def test_clean_ignores_fresh_records_but_not_changed_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(records, "SOURCE", tmp_path / "code.py")
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run(["git", "init", "-q"], check=True)
     Path("code.py").write_text("a = 1\n")
@@ -78,6 +89,12 @@ def test_interrupted_save_leaves_the_old_record(tmp_path, monkeypatch):
         results.save(toy({"score": 2.0}), tmp_path)
     monkeypatch.undo()
     assert [item.metrics["score"] for item in results.load("toy", tmp_path)] == [1.0]
+
+
+def test_a_folder_that_cannot_be_made_is_named_and_so_is_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write records to .*file.*set FACELIGHT_RESULTS"):
+        results.save(toy(), tmp_path / "file")
 
 
 def test_a_record_is_refused_when_it_was_changed_or_cut(tmp_path):

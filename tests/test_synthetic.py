@@ -372,7 +372,9 @@ def test_occluder_hides_landmarks(stage: Stage) -> None:
         (lambda: synthetic.landmarks("train", 1, size=8), "size: expected a whole number >= 16, got 8"),
         (lambda: synthetic.landmarks("train", 1, seed=-1), "seed, index: expected whole numbers >= 0"),
         (lambda: synthetic.lights(0), "identities: expected a whole number >= 1"),
+        (lambda: synthetic.lights(1, size=64), r"size: expected \(height, width\) in pixels, got 64"),
         (lambda: synthetic.lights(1, directions=()), "directions: expected at least one"),
+        (lambda: synthetic.lights(1, directions=((float("nan"), 0),)), "directions: expected at least one"),
     ],
 )
 def test_errors_say_what_to_do(call, message: str) -> None:

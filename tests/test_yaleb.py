@@ -126,6 +126,12 @@ def test_resize(tree: Path) -> None:
     assert yaleb.load(tree, size=(224, 224), partial=True).image.shape == (62, 1, 224, 224)
 
 
+@pytest.mark.parametrize("size", [(0, 3), 32, (1.5, 2), (2, 2, 2)])
+def test_a_wrong_size_is_refused(size: object) -> None:
+    with pytest.raises(ValueError, match=r"size: expected \(height, width\) in whole pixels"):
+        yaleb.load(size=size)
+
+
 @pytest.mark.realdata
 def test_the_real_set(yaleb_root: Path) -> None:
     faces = yaleb.load(yaleb_root)

@@ -55,7 +55,7 @@ def floating(x: Tensor, name: str = "x") -> None:
     """Require a floating-point tensor of any shape."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         came = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{name}: expected a floating-point tensor, got {came}: convert it, x.float() / 255 if 8-bit")
+        raise TypeError(f"{name}: expected a floating-point tensor, got {came}: convert it with x.float()")
 
 
 def non_negative(x: Tensor, name: str = "x") -> None:

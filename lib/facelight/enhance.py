@@ -259,10 +259,12 @@ def _each(x: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
 
 
 def _check_grid(grid_size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    if np.shape(grid_size) != (2,):
+        raise ValueError(f"grid_size: expected (rows, columns), got {grid_size!r}")
     rows, columns = grid_size
     if not (1 <= rows <= height and 1 <= columns <= width):
         raise ValueError(
-            f"grid_size {(rows, columns)} needs an image of at least {rows}x{columns} pixels (and 1x1 tiles); "
+            f"grid_size {(rows, columns)} needs an image of at least {rows}x{columns} pixels and one tile; "
             f"got {height}x{width}: use grid_size between (1, 1) and {(height, width)}"
         )
     return rows, columns

@@ -262,7 +262,7 @@ def _reference_length(
     _check.one_of(normalizer, ("image-size", "inter-ocular", "inter-pupil", "box-diagonal"), "normalizer")
     batch, points = target.shape[:2]
     if normalizer == "image-size":
-        if image_size is None:
+        if not isinstance(image_size, int | float | Tensor):
             raise ValueError("image_size: the normalizer needs it: 1 for coordinates in [0, 1], 224 for pixels of 224")
         size = torch.as_tensor(image_size, dtype=target.dtype, device=target.device)
         if size.shape not in ((), (batch,)):

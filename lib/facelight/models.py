@@ -186,7 +186,8 @@ def _body(backbone: str, weights: str | None) -> Any:
     """A torchvision network with its 1000-class layer, random or with ImageNet weights."""
     import torchvision.models  # takes more than a second to import
 
-    _check.one_of(str(weights), ("None", "imagenet"), "weights")
+    if weights not in (None, "imagenet"):
+        raise ValueError(f"weights: expected None or 'imagenet', got {weights!r}")
     options: dict[str, Any] = {}
     if backbone == "inception_v3":
         options = {"aux_logits": False, "transform_input": False, "init_weights": weights is None}

@@ -84,10 +84,13 @@ def load(
 
     Raises:
         DataError: the set is missing, incomplete or changed; names what, the data card, and the command.
+        ValueError: size is not two whole numbers >= 1.
 
     Source: Georghiades, Belhumeur, Kriegman (2001), doi 10.1109/34.927464;
         Lee, Ho, Kriegman (2005), doi 10.1109/TPAMI.2005.92.
     """
+    if size is not None and not (np.shape(size) == (2,) and all(isinstance(n, int) and n >= 1 for n in size)):
+        raise ValueError(f"size: expected (height, width) in whole pixels >= 1, got {size!r}")
     report, pictures = _read(root)
     if not partial or not pictures:
         report.require_complete()

@@ -25,17 +25,9 @@ from typing import Any
 import numpy as np
 
 SCHEMA = 1
-PACKAGES = (
-    "facelight",
-    "torch",
-    "torchvision",
-    "kornia",
-    "opencv-python-headless",
-    "scikit-image",
-    "numpy",
-    "anny",
-    "warp-lang",
-)
+SOURCE = Path(__file__)  # the commit that a record names is that of the checkout which holds this file
+_NAMES = "facelight torch torchvision kornia opencv-python-headless scikit-image numpy anny warp-lang"
+PACKAGES = tuple(_NAMES.split())
 
 
 @dataclass(frozen=True)
@@ -137,18 +129,27 @@ def root() -> Path:
 
 
 def save(item: Record, folder: Path | None = None) -> Path:
-    """Write a record as JSON; readers see either the old file or the whole new one, never a part."""
+    """Write a record as JSON; readers see either the old file or the whole new one, never a part.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
     target = (folder or root()) / item.experiment / f"{item.key}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dataclasses.asdict(item), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-    with tempfile.NamedTemporaryFile(
-        "w", dir=target.parent, prefix=".", suffix=".tmp", delete=False, encoding="utf-8"
-    ) as part:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
+    except OSError as error:
+        raise OSError(
+            f"cannot write records to {target.parent} ({error.strerror}): "
+            "set FACELIGHT_RESULTS to a folder that can be written"
+        ) from error
+    with os.fdopen(handle, "w", encoding="utf-8") as part:
         part.write(text)
         part.flush()
         os.fsync(part.fileno())
-    Path(part.name).chmod(0o644)
-    Path(part.name).replace(target)
+    Path(name).chmod(0o644)
+    Path(name).replace(target)
     return target
 
 
@@ -205,8 +206,13 @@ def _plain(value: Any) -> Any:
 
 
 def _git(*words: str) -> str | None:
+    """What git says of the checkout that this file belongs to; None where it is installed without one."""
+    answer = ""
     try:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        for call in (("ls-files", "--error-unmatch", str(SOURCE)), words):
+            command = ["git", "-C", str(SOURCE.parent), *call]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        return answer
     except (OSError, subprocess.SubprocessError):
         return None
 

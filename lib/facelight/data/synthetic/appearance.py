@@ -262,13 +262,6 @@ def _paint_eye(texture: Tensor, look: Look) -> None:
     view[3] = 0.9
 
 
-@functools.cache
-def _sheen(size: int) -> Tensor:
-    """Gloss (size, size) of bare skin."""
-    stack, _ = layers(size)
-    return (0.28 + 0.07 * stack[STACK.index("lips")] - 0.06 * stack[STACK.index("beard")]).view(size, size)
-
-
 def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int], size: int = 256) -> Tensor:
     """Textures of a batch of looks.
 
@@ -286,7 +279,8 @@ def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int],
     for one, look, strength in zip(texture, looks, make_up, strict=True):  # one by one: same bits in every batch
         skin = one[:3].view(3, size * size)
         torch.mm(torch.from_numpy(_skin_density(look, strength)), stack, out=skin).exp_()
-    texture[:, 3] = _sheen(size)
+    sheen = 0.28 + 0.07 * stack[STACK.index("lips")] - 0.06 * stack[STACK.index("beard")]
+    texture[:, 3] = sheen.view(size, size)
     clothed = maps["clothed"]
     bottom = slice(int(size * (1 - HIGHEST_CLOTH)), size)
     for one, look, seed in zip(texture, looks, seeds, strict=True):

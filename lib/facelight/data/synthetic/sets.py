@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import cv2
 import numpy as np
 import torch
 
@@ -104,9 +105,11 @@ def lights(
     """
     _at_least(identities, 1, "identities")
     _at_least(seed, 0, "seed")
+    if np.shape(size) != (2,):
+        raise ValueError(f"size: expected (height, width) in pixels, got {size!r}")
     _at_least(min(size), 16, "size")
-    if not directions:
-        raise ValueError("directions: expected at least one (azimuth, elevation) in degrees, got none")
+    if not directions or not np.isfinite(directions).all():
+        raise ValueError(f"directions: expected at least one (azimuth, elevation) in degrees, got {directions!r}")
     pairs = tuple((float(a), float(e)) for a, e in directions)
     config = {
         "set": "lights",
@@ -168,7 +171,9 @@ class Crew:
         self._stages: queue.Queue[Stage] = queue.Queue()
         for _ in range(count):
             self._stages.put(new_stage(device))
-        self._threads = torch.get_num_threads()
+        # The threads of torch and OpenCV would only get in the way of these, waiting in a busy loop.
+        self._torch_threads, self._opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
+        cv2.setNumThreads(1)
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> Self:
@@ -176,7 +181,8 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._torch_threads)
+        cv2.setNumThreads(self._opencv_threads)
 
     def run(self, work: Callable[[Stage, Any], T], tasks: Sequence[Any], what: str = "") -> list[T]:
         """Results of `work(stage, task)` in the order of the tasks; `what` names them on a progress bar."""
