@@ -55,7 +55,8 @@ def floating(x: Tensor, name: str = "x") -> None:
     """Require a floating-point tensor of any shape."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         came = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{name}: expected a floating-point tensor, got {came}: convert it with x.float()")
+        advice = "x.float() / 255" if came == torch.uint8 else "x.float()"
+        raise TypeError(f"{name}: expected a floating-point tensor, got {came}: convert it with {advice}")
 
 
 def non_negative(x: Tensor, name: str = "x") -> None:
