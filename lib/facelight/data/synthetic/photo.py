@@ -91,11 +91,7 @@ def shoot(scene: Scene, stage: Stage, size: int) -> Shot:
 
 def identity_of(scene: Scene) -> HeadParameters:
     """Parameters of the head in a scene, made up as the scene says."""
-    who = sample_parameters(scene.identity)
-    if any(field.name == "make_up" for field in dataclasses.fields(who)):
-        made_up: HeadParameters = dataclasses.replace(who, **{"make_up": scene.make_up})  # type: ignore[arg-type]
-        return made_up
-    return who
+    return dataclasses.replace(sample_parameters(scene.identity), make_up=scene.make_up)
 
 
 def pose(points: npt.NDArray[Any], turn: npt.NDArray[np.float64]) -> Floats:
