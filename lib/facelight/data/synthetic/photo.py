@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facelight.data.synthetic.backdrop import background, occluder
-from facelight.data.synthetic.head import HeadParameters, heads, sample_expression, sample_parameters
+from facelight.data.synthetic.head import HeadParameters, heads, reference, sample_expression, sample_parameters
 from facelight.data.synthetic.render import Camera, Floats, Shot, Stage, direction, rotation
 from facelight.data.synthetic.scene import Scene
 from facelight.illumination import linear_to_srgb, photograph_light
@@ -118,8 +118,8 @@ def develop(light: Tensor, photons: float, read: float, seed: int) -> npt.NDArra
 
 def new_stage(device: str = "cpu") -> Stage:
     """A stage on which any head can be rendered."""
-    average = heads([sample_parameters(0)])
-    return Stage(average.vertices[0].numpy(), average.faces.numpy(), average.uv.numpy(), device)
+    any_head = heads([sample_parameters(0)])  # all share faces and texture coordinates
+    return Stage(reference().numpy(), any_head.faces.numpy(), any_head.uv.numpy(), device)
 
 
 def frontal_series(
