@@ -198,7 +198,7 @@ def load(dataset: str) -> LitFaces:
 def same_as(config: Preprocessing, height: int, width: int) -> Preprocessing:
     """The configuration with the clip limit that stands for all limits which leave the same count in a bin.
 
-    Clip limits act through a whole number (`facelight.clip_limits`), so several of Figure 9 are the same experiment.
+    Clip limits act through a whole number (`facelight.enhance.clip_limits`), so several of Figure 9 are the same experiment.
 
     >>> same_as(Preprocessing(clip_limit=0.009), 192, 168) == same_as(Preprocessing(clip_limit=0.010), 192, 168)
     True
