@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from facelight import cli
+from facelight.experiments import EXPERIMENTS
 
 
 def test_list_says_where_it_looks(tmp_path, monkeypatch, capsys):
@@ -37,7 +38,14 @@ def test_verify_accepts_the_real_sets(name, yaleb_root, pie_root, capsys):
 def test_unknown_experiment_lists_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         cli.main(["run", "nothing"])
-    assert "preprocessing" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "preprocessing" in printed
+    assert "nearest" in printed
+
+
+def test_the_choices_are_the_experiments():
+    for name in EXPERIMENTS:
+        assert cli.parser().parse_args(["run", name]).experiment == name
 
 
 def test_the_installed_command_starts():

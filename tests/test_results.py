@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import itertools
 import json
 import math
 import re
@@ -14,9 +16,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from facelight import results
+from facelight import experiments, results
 from facelight.data import pie, yaleb
-from facelight.experiments import preprocessing
+from facelight.experiments import enhancers, nearest, preprocessing
 from facelight.results import records
 
 DATA = {"name": "toy", "sha256": "0" * 64, "split": "all", "count": 3}
@@ -174,43 +176,74 @@ def test_tables():
 
 # --- the records that the repository carries
 
-CARRIED = results.load("preprocessing", Path(__file__).resolve().parents[1] / "book" / "results")
-LAPTOP = preprocessing.configs("laptop")
-RERUN = "stale: rerun `facelight run preprocessing --profile laptop` and commit the records"
+RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
+MODULES = {name: importlib.import_module(f"facelight.experiments.{name}") for name in experiments.EXPERIMENTS}
+CARRIED = {name: results.load(name, RESULTS) for name in MODULES}
+every_experiment = pytest.mark.parametrize("experiment", MODULES)
 
 
-def test_every_run_of_today_s_profile_is_recorded_and_no_other():
-    wanted = {results.key("preprocessing", dataclasses.asdict(config)) for config in LAPTOP}
-    assert {item.key for item in CARRIED} == wanted, RERUN
+def test_every_folder_of_records_belongs_to_an_experiment():
+    assert {folder.name for folder in RESULTS.iterdir()} == {*MODULES, "speed"}
 
 
-def test_records_come_from_unchanged_code_and_name_what_produced_them():
-    for item in CARRIED:
+@every_experiment
+def test_every_run_of_today_s_profile_is_recorded_and_no_other(experiment):
+    wanted = {
+        results.key(experiment, dataclasses.asdict(config), getattr(config, "seed", None))
+        for config in MODULES[experiment].configs("laptop")
+    }
+    found = {item.key for item in CARRIED[experiment]}
+    assert found == wanted, f"stale: rerun `facelight run {experiment} --profile laptop` and commit the records"
+
+
+@every_experiment
+def test_records_come_from_unchanged_code_and_name_what_produced_them(experiment):
+    for item in CARRIED[experiment]:
         assert item.provenance["clean"] is True, item.key
         assert re.fullmatch(r"[0-9a-f]{40}", item.provenance["commit"])
-        assert item.provenance["command"] == "facelight run preprocessing --profile laptop"
+        assert item.provenance["command"] == f"facelight run {experiment} --profile laptop"
         assert item.provenance["seconds"] >= 0
         assert {"torch", "opencv-python-headless", "numpy"} <= set(item.provenance["versions"])
 
 
 def test_records_were_measured_on_the_complete_sets():
     known = {"yaleb": (yaleb.SHA256, 2414), "pie": (pie.SHA256, 11554)}
-    for item in CARRIED:
+    for item in itertools.chain(*CARRIED.values()):
         sha256, count = known[item.config["dataset"]]
         assert item.data["sha256"] == sha256
-        assert item.data["count"] == -(-count // item.config["every"])
+        assert item.data["count"] == -(-count // item.config.get("every", 1))
+
+
+def test_every_recorded_enhancer_still_does_the_same():
+    """A changed default or a changed rule shows on a fixed picture."""
+    seen = {}
+    for item in itertools.chain(CARRIED["preprocessing"], CARRIED["nearest"]):
+        enhancer = experiments.Enhancer(**item.config["enhancer"])
+        text = json.dumps(item.config["enhancer"], sort_keys=True)
+        seen[text] = seen.get(text) or enhancers.fingerprint(enhancer)
+        assert item.metrics["fingerprint"] == pytest.approx(seen[text], abs=0.05), f"stale: {text}"
 
 
 def test_no_recorded_picture_exceeds_its_bound():
-    assert CARRIED
-    assert sum(item.metrics["exceeded"] for item in CARRIED) == 0
+    assert sum(item.metrics["exceeded"] for item in CARRIED["preprocessing"]) == 0
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("enhancer", ["bbhe", "clahe"])
-def test_a_record_is_measured_again(enhancer, pie_root):
-    config = preprocessing.Preprocessing("pie", enhancer)
-    recorded = results.find("preprocessing", config, folder=Path(__file__).resolve().parents[1] / "book" / "results")
+@pytest.mark.parametrize("label", ["BBHE", "CLAHE 0.01, MATLAB"])
+def test_a_record_is_measured_again(label, pie_root):
+    config = preprocessing.Preprocessing("pie", experiments.FAMILY[label])
+    recorded = results.find("preprocessing", config, folder=RESULTS)
     again = preprocessing.measure(config, pie.load(pie_root))
-    assert again["psnr"] == pytest.approx(recorded.metrics["psnr"], abs=1e-3)
-    assert again["ambe"] == pytest.approx(recorded.metrics["ambe"], abs=1e-3)
+    for score in ("psnr", "ambe", "ssim", "contrast", "entropy", "noise_amplification"):
+        assert again[score] == pytest.approx(recorded.metrics[score], abs=1e-3)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("label", ["Input", "Tan-Triggs"])
+def test_recognition_is_measured_again(label, yaleb_root):
+    config = experiments.Nearest("yaleb", experiments.FAMILY[label])
+    recorded = results.find("nearest", config, folder=RESULTS)
+    again = nearest.measure(config, yaleb.load(yaleb_root))
+    assert again["rate_by_subset"] == pytest.approx(
+        {int(k): v for k, v in recorded.metrics["rate_by_subset"].items()}, abs=0.003
+    )

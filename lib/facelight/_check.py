@@ -90,3 +90,15 @@ def one_of(value: str, choices: tuple[str, ...], name: str) -> None:
     """Require one of the named choices."""
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def per_image(value: float | Tensor, x: Tensor, name: str) -> float | Tensor:
+    """A number as it is; a tensor in a shape that multiplies the images of x one by one."""
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        return value
+    if value.shape != x.shape[:-3]:
+        raise ValueError(
+            f"{name}: expected a number or one value per image, shape {tuple(x.shape[:-3])}, "
+            f"got shape {tuple(value.shape)} for images of shape {tuple(x.shape)}"
+        )
+    return value[..., None, None, None].to(x)

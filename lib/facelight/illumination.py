@@ -106,7 +106,7 @@ def darken(x: Tensor, factor: float | Tensor, *, quantize: bool = True, linear_l
     """
     _check.images(x)
     _check.positive(factor, "factor")
-    factor = _per_image(factor, x, "factor")
+    factor = _check.per_image(factor, x, "factor")
     y = (_decode(x) if linear_light else x) / factor
     y = y.clamp(max=1)
     y = _encode(y) if linear_light else y
@@ -135,7 +135,7 @@ def gamma_correct(x: Tensor, gamma: float | Tensor) -> Tensor:
     """
     _check.images(x)
     _check.positive(gamma, "gamma")
-    gamma = _per_image(gamma, x, "gamma")
+    gamma = _check.per_image(gamma, x, "gamma")
     steep = (x == 0) & (gamma < 1)
     return torch.where(steep, 0.0, torch.where(steep, 1.0, x) ** gamma)
 
@@ -180,7 +180,7 @@ def sensor_noise(
     _check.positive(photons, "photons")
     if not torch.compiler.is_compiling() and not bool((torch.as_tensor(read) >= 0).all()):
         raise ValueError(f"read: expected electrons >= 0, got {read}")
-    photons, read = _per_image(photons, x, "photons"), _per_image(read, x, "read")
+    photons, read = _check.per_image(photons, x, "photons"), _check.per_image(read, x, "read")
     return _encode(photograph_light(_decode(x), photons, read, generator))
 
 
@@ -192,18 +192,6 @@ def photograph_light(
     noise = torch.randn(light.shape, generator=generator, device=light.device, dtype=light.dtype)
     smallest = torch.finfo(light.dtype).tiny  # the slope of a square root at 0 is infinite
     return (light + variance.clamp_min(smallest).sqrt() * noise).clamp(0, 1)
-
-
-def _per_image(value: float | Tensor, x: Tensor, name: str) -> float | Tensor:
-    """A number as it is; a tensor in a shape that multiplies the images of x one by one."""
-    if not isinstance(value, Tensor) or value.ndim == 0:
-        return value
-    if value.shape != x.shape[:-3]:
-        raise ValueError(
-            f"{name}: expected a number or one value per image, shape {tuple(x.shape[:-3])}, "
-            f"got shape {tuple(value.shape)} for images of shape {tuple(x.shape)}"
-        )
-    return value[..., None, None, None].to(x)
 
 
 def _decode(x: Tensor) -> Tensor:

@@ -1,25 +1,34 @@
-"""One table of grey levels for each tile: AHE and CLAHE."""
+"""One table of grey levels for each tile, blended between tiles: AHE and CLAHE."""
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
+import torch
 from torch import Tensor
 
-from facelight import _check, _tiles
-from facelight.enhance.clip_limits import check_clip_limit, clip_count
-from facelight.enhance.histogram import _each, _from_levels, _to_levels
+from facelight import _check
+from facelight.enhance import _clipping, _grid, _levels
+from facelight.enhance._luminance import on_luminance
+from facelight.enhance.clip_limits import check_clip_limit
+
+_TILES_AT_ONCE = 2**13  # histograms of 256 bins on a CPU: bounds the memory
 
 
-def ahe(x: Tensor, grid_size: tuple[int, int] = (8, 8)) -> Tensor:
+def ahe(
+    x: Tensor,
+    grid_size: tuple[int, int] = (8, 8),
+    *,
+    convention: str = "opencv",
+    exact: bool = True,
+    luminance_only: bool = False,
+) -> Tensor:
     """Adaptive histogram equalisation (AHE): equalise tile by tile, blend bilinearly. `clahe` without a limit.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
-        grid_size: tiles down and across (rows, cols).
+        grid_size, convention, exact, luminance_only: as for `clahe`.
 
     Returns:
-        As x; multiples of 1/255.
+        As x.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1], or smaller than the grid.
@@ -29,53 +38,119 @@ def ahe(x: Tensor, grid_size: tuple[int, int] = (8, 8)) -> Tensor:
 
     Source: Pizer et al. (1987), doi 10.1016/S0734-189X(87)80186-X.
     """
-    return clahe(x, 1.0, grid_size, "matlab")
+    off = 1.0 if convention == "matlab" else 0.0
+    return clahe(x, off, grid_size, convention=convention, exact=exact, luminance_only=luminance_only)
 
 
 def clahe(
-    x: Tensor, clip_limit: float = 0.01, grid_size: tuple[int, int] = (8, 8), convention: str = "matlab"
+    x: Tensor,
+    clip_limit: float | Tensor = 40.0,
+    grid_size: tuple[int, int] = (8, 8),
+    *,
+    convention: str = "opencv",
+    exact: bool = True,
+    luminance_only: bool = False,
 ) -> Tensor:
-    """Contrast-limited adaptive histogram equalisation: cut each tile's histogram at a count before equalising.
+    """Contrast-limited adaptive histogram equalisation, equal to `cv2.createCLAHE` on 8-bit images, with derivatives.
 
-    The largest count a of a bin, for tiles of N pixels (`clip_count`):
-    "matlab": a = m + round(clip_limit (N - m)), m = ceil(N / 256), clip_limit in [0, 1]; 1 is AHE, 0 changes least.
-    What is cut off refills bins up to a. Even tiles, symmetric padding on both sides. As `adapthisteq`.
-    "opencv": a = max(floor(clip_limit N / 256), 1), clip_limit >= 0; 0 is AHE. What is cut off is spread over all
-    bins, which may then exceed a. Reflected padding right and below. As `cv2.createCLAHE`.
+    Each tile of N pixels has a histogram n (a pixel between two levels counts in both, in proportion), which is
+    clipped at a (`clip_count`) and refilled with what was cut off, E = sum_k max(n_k - a, 0). Its table is
+    T(k) = 255 / N sum_(j <= k) n'_j. A pixel goes through the tables of the four nearest tiles, blended bilinearly;
+    between two levels a table is a straight line.
+
+    "opencv": a = max(floor(c N / 256), 1), c = 0 switches the limit off; n' = min(n, a) + E / 256.
+    "matlab": a = m + round(c (N - m)), m = ceil(N / 256), c in [0, 1]; n' = min(n + t, a), with t such that
+    n' sums to N. As `adapthisteq`.
+
+    Derivative: through the pixel's own value, the slope of the blended tables; through the histograms, clipping and
+    refilling included, to all pixels of the nearest tiles; and to `clip_limit`. With `exact=False` the function is
+    continuous in x and clip_limit, and piecewise smooth: it has kinks where a pixel is at a whole level or a bin just
+    reaches the limit. At a whole level the mean of the slopes on both sides is returned, so that on 8-bit images the
+    gradient equals central differences. With `exact=True` the forward pass also has the steps of the original: the
+    whole number a, an excess handed out pixel by pixel, tables rounded to grey levels. Between steps the true
+    derivative misses what they do. The one returned follows the exact tables before they are rounded, and changes
+    them as the continuous rule would.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
-        clip_limit: limit of contrast in the units of the convention.
-        grid_size: tiles down and across (rows, cols).
-        convention: "matlab" or "opencv".
+        clip_limit: limit of contrast in the units of the convention; a number, or a tensor of shape (*), one for each
+            image, or that broadcasts to (*, C), one for each channel; a tensor may require a gradient.
+        grid_size: tiles down and across (rows, cols); OpenCV's `tileGridSize` is (cols, rows).
+        convention: "opencv" or "matlab": the unit of the limit, what happens to the excess, and how tiles are laid out.
+        exact: whole numbers as in the original, in single precision; "matlab" then rounds x for its histograms.
+        luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
-        As x; multiples of 1/255.
+        As x, not rounded: rounded to 8 bits it is, for an 8-bit image, what `cv2.createCLAHE` returns.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1] or smaller than the grid; clip_limit out of range.
 
-    >>> clahe(torch.full((1, 16, 16), 0.5), 2.0, convention="opencv").shape
-    torch.Size([1, 16, 16])
+    >>> x = torch.rand(2, 1, 32, 32, requires_grad=True)
+    >>> clahe(x, 2.0).square().sum().backward()
+    >>> x.grad.shape
+    torch.Size([2, 1, 32, 32])
 
-    Source: Zuiderveld (1994), Graphics Gems IV, pages 474-485.
+    Source: Zuiderveld (1994), Graphics Gems IV, pages 474-485; `cv::CLAHE` (OpenCV 4).
     """
     _check.images(x)
-    _check.one_of(convention, ("matlab", "opencv"), "convention")
+    _check.one_of(convention, ("opencv", "matlab"), "convention")
     check_clip_limit(clip_limit, convention)
     rows, columns = _check_grid(grid_size, x.shape[-2], x.shape[-1])
-    if convention == "opencv":
-        return _each(x, cv2.createCLAHE(float(clip_limit), (columns, rows)).apply)
-    pixels = _tiles.tile_size(x.shape[-2], rows) * _tiles.tile_size(x.shape[-1], columns)
-    levels = _to_levels(x).flatten(0, -3)
-    out = _tiles.adapthisteq(levels.cpu(), clip_count(clip_limit, pixels, "matlab"), (rows, columns))
-    return _from_levels(out, x)
+    if luminance_only:
+        return on_luminance(lambda y: clahe(y, clip_limit, grid_size, convention=convention, exact=exact), x)
+    levels, between = _levels.grey_levels(x, exact)
+    limits = _for_each_channel(clip_limit, x)
+    step = max(1, _TILES_AT_ONCE // (rows * columns)) if x.device.type == "cpu" else len(levels)
+    parts = zip(levels.split(step), limits.split(step), strict=True)
+    out = [_clahe(part, limit, (rows, columns), convention, exact, between) for part, limit in parts]
+    return (torch.cat(out) / 255).to(x.dtype).view(x.shape)
+
+
+def _clahe(
+    levels: Tensor, clip_limit: Tensor, grid_size: tuple[int, int], convention: str, exact: bool, between: bool
+) -> Tensor:
+    """CLAHE of grey levels (N, H, W) in [0, 255] with limits (N,)."""
+    number, height, width = levels.shape
+    axes = _grid.tile_axes(height, width, grid_size, convention)
+    tiles, pixels = grid_size[0] * grid_size[1], axes[0].size * axes[1].size
+    opencv = convention == "opencv"
+
+    covered = _grid.extended(levels, axes).flatten(0, 1)
+    rounded = exact and between and not opencv
+    covered = _levels.whole_levels(covered) if rounded else covered
+    place = _grid.tile_place(number, axes, levels.device)
+    counts = _levels.histograms(covered, place, number * tiles, between and not rounded)
+
+    limit = _clipping.largest_count(clip_limit, pixels, convention).repeat_interleave(tiles)[:, None]
+    tables = _clipping.tables(counts, limit.to(levels.device), pixels, convention, exact)
+
+    place, blend = _grid.blend_place(number, axes, levels.device)
+    blend = blend.to(levels.dtype)
+    rounding = (torch.round if opencv else _levels.half_up) if exact else None
+    out = _levels.look_up(levels.flatten(0, 1), _grid.bordered(tables, axes), place, blend, between, rounding)
+    return out.view(levels.shape)
+
+
+def _for_each_channel(clip_limit: float | Tensor, x: Tensor) -> Tensor:
+    """The limit of each channel of each image, (N,), in double precision."""
+    shape = x.shape[:-2]
+    limit = torch.as_tensor(clip_limit, dtype=torch.float64)
+    if limit.ndim and limit.shape == shape[:-1]:
+        limit = limit[..., None]
+    try:
+        return limit.expand(shape).flatten()
+    except RuntimeError:
+        raise ValueError(
+            f"clip_limit: expected a number, or a tensor of shape {tuple(shape[:-1])} (one for each image) or "
+            f"{tuple(shape)} (one for each channel), got shape {tuple(limit.shape)}"
+        ) from None
 
 
 def _check_grid(grid_size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
-    if np.shape(grid_size) != (2,):
-        raise ValueError(f"grid_size: expected (rows, columns), got {grid_size!r}")
-    rows, columns = grid_size
+    if not isinstance(grid_size, tuple | list) or len(grid_size) != 2 or any(int(n) != n for n in grid_size):
+        raise ValueError(f"grid_size: expected two whole numbers (rows, columns), got {grid_size!r}")
+    rows, columns = (int(n) for n in grid_size)
     if not (1 <= rows <= height and 1 <= columns <= width):
         raise ValueError(
             f"grid_size {(rows, columns)} needs an image of at least {rows}x{columns} pixels and one tile; "

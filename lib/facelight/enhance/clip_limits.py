@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import torch
+from torch import Tensor
+
 from facelight import _check
 
 CONVENTIONS = ("matlab", "opencv", "skimage")
@@ -95,14 +98,20 @@ def convert_clip_limit(clip_limit: float, pixels: int, source: str, target: str)
     return clip_limit_of(clip_count(clip_limit, pixels, source), pixels, target)
 
 
-def check_clip_limit(clip_limit: float, convention: str) -> None:
-    """Require a clip limit in the range of the convention."""
+def check_clip_limit(clip_limit: float | Tensor, convention: str) -> None:
+    """Require a clip limit, or a tensor of them, in the range of the convention (tensor: on the CPU, not traced)."""
     _check.one_of(convention, CONVENTIONS, "convention")
+    if isinstance(clip_limit, Tensor):
+        _check.floating(clip_limit, "clip_limit")
+        if torch.compiler.is_compiling() or clip_limit.device.type != "cpu":
+            return
+    values = clip_limit.detach().flatten().tolist() if isinstance(clip_limit, Tensor) else [clip_limit]
     highest = 1.0 if convention == "matlab" else math.inf
-    if not 0 <= clip_limit <= highest or clip_limit == math.inf:
-        wanted = "0 to 1" if convention == "matlab" else "a finite number, at least 0"
-        other = ", or pass convention='opencv' (1 + 255 times as large)" if clip_limit > 1 else ""
-        raise ValueError(f"clip_limit: expected {wanted} for convention {convention!r}, got {clip_limit}{other}")
+    for value in values:
+        if not 0 <= value <= highest or value == math.inf:
+            wanted = "0 to 1" if convention == "matlab" else "a finite number, at least 0"
+            other = ", or pass convention='opencv' (1 + 255 times as large)" if value > 1 else ""
+            raise ValueError(f"clip_limit: expected {wanted} for convention {convention!r}, got {value}{other}")
 
 
 def _check_pixels(pixels: int) -> None:

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
-from facelight import _check, _tiles
+from facelight import _check
+from facelight.enhance import _levels
+from facelight.enhance._luminance import on_luminance
+
+BINS = 256
 
 
-def equalize(x: Tensor) -> Tensor:
-    """Histogram equalisation (HE): grey level to cumulative share, equation (3), through `cv2.equalizeHist`.
+def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
+    """Histogram equalisation (HE): grey level to cumulative share, equation (3). `cv2.equalizeHist` on 8-bit images.
 
-    s(k) = 255 (n(0) + ... + n(k) - n(lowest)) / (N - n(lowest)), rounded; n(k) pixels have level k, N in all.
+    exact: s(k) = 255 (n(0) + ... + n(k) - n(k0)) / (N - n(k0)), rounded; n(k) pixels have level k, N in all, k0 is the
+    lowest level that occurs. Else, as the paper has it, s(k) = 255 (n(0) + ... + n(k)) / N. A pixel between two levels
+    counts in both, in proportion; between two levels the table is a straight line.
+
+    Derivative: through the pixel's own value (the slope of the table) and through the histogram; at a whole level the
+    mean of both sides. With `exact` it ignores that the table is rounded, and takes n(k0) for a constant.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
+        exact: OpenCV's rule and its rounding, in single precision; else the paper's, which is continuous.
+        luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
-        As x; multiples of 1/255.
+        As x. A constant image stays constant; with `exact` and 8 bits it stays what it is.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1].
@@ -30,23 +39,29 @@ def equalize(x: Tensor) -> Tensor:
     [[[0.0, 128.0, 255.0]]]
 
     Source: Bendjillali et al. (2020), equations (1)-(3), doi 10.11591/ijeecs.v18.i2.pp1015-1027.
-    Differs from the paper: the lowest level that occurs is mapped to 0, as OpenCV does.
+    Differs from the paper: with `exact` the lowest level that occurs is mapped to 0, as OpenCV does.
     """
     _check.images(x)
-    return _each(x, cv2.equalizeHist)
+    if luminance_only:
+        return on_luminance(lambda y: equalize(y, exact=exact), x)
+    return _through_one_table(x, _equalizing_opencv, torch.round) if exact else _through_one_table(x, _equalizing, None)
 
 
-def bbhe(x: Tensor) -> Tensor:
+def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
     """Brightness-preserving bi-histogram equalisation: equalise above and below the mean, each in its own range.
 
     With m = floor(mean) of the grey levels, equations (4)-(6): levels up to m are equalised onto [0, m], those above
-    onto [m + 1, 255]. A constant image stays as it is.
+    onto [m + 1, 255]. A pixel between two levels counts in both, in proportion.
+
+    Derivative: as for `equalize`; m is a whole number and contributes none.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
+        exact: round the table to grey levels.
+        luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
-        As x; multiples of 1/255.
+        As x. A constant 8-bit image stays what it is.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1].
@@ -57,29 +72,46 @@ def bbhe(x: Tensor) -> Tensor:
     Source: Kim (1997), doi 10.1109/30.580378; Bendjillali et al. (2020), equations (4)-(6).
     """
     _check.images(x)
-    levels = _to_levels(x).flatten(0, -3).flatten(1).cpu()
-    counts = _tiles.histogram(levels)
-    bins = torch.arange(256)
-    mean = (counts * bins).sum(1, keepdim=True) // counts.sum(1, keepdim=True)
+    if luminance_only:
+        return on_luminance(lambda y: bbhe(y, exact=exact), x)
+    return _through_one_table(x, _bi_histogram, _levels.half_up if exact else None)
+
+
+def _through_one_table(
+    x: Tensor, table: Callable[[Tensor, Tensor], Tensor], rounding: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """Each channel of x through the table (N, 256) made from its histogram (N, 256) and its mean level (N, 1)."""
+    levels, between = _levels.grey_levels(x, exact=rounding is not None)
+    levels = levels.flatten(1)
+    line = torch.arange(len(levels), dtype=torch.int32, device=x.device)[:, None]
+    place = _levels.Place(line, line.new_zeros(1))
+    counts = _levels.histograms(levels, place, len(levels), between)
+    tables = table(counts, levels.detach().double().mean(1, keepdim=True).floor())
+    out = _levels.look_up(levels, tables, place, between=between, rounding=rounding)
+    return (out / 255).to(x.dtype).view(x.shape)
+
+
+def _equalizing(counts: Tensor, mean: Tensor) -> Tensor:
+    return counts.cumsum(1) * (255 / counts.detach().sum(1, keepdim=True))
+
+
+def _equalizing_opencv(counts: Tensor, mean: Tensor) -> Tensor:
+    lowest = (counts > 0).to(torch.uint8).argmax(1, keepdim=True)
+    first = counts.detach().gather(1, lowest)
+    rest = counts.detach().sum(1, keepdim=True) - first
+    scale = torch.full_like(rest, 255).div(rest.clamp(min=1e-6))  # not 255 / rest, which multiplies by a reciprocal
+    table = ((counts.cumsum(1) - first) * scale).clamp(0, 255)
+    same = torch.arange(BINS, dtype=counts.dtype, device=counts.device)
+    return torch.where(rest <= 0, same, table)
+
+
+def _bi_histogram(counts: Tensor, mean: Tensor) -> Tensor:
+    """Equations (4)-(6); `mean` (N, 1) is the whole number at which the histogram is split."""
+    split = mean.long()
+    mean = mean.to(counts.dtype)
     total = counts.cumsum(1)
-    below = total.gather(1, mean)
-    dark = mean * total / below
-    bright = mean + 1 + (254 - mean) * (total - below) / (levels.shape[1] - below).clamp(min=1)
-    table = torch.where(bins <= mean, dark, bright).add(0.5).floor().to(torch.uint8)
-    return _from_levels(table.gather(1, levels.long()), x)
-
-
-def _to_levels(x: Tensor) -> Tensor:
-    """Grey levels, uint8, rounded."""
-    return (x.detach().double() * 255 + 0.5).to(torch.uint8)
-
-
-def _from_levels(levels: Tensor, x: Tensor) -> Tensor:
-    """Grey levels in the shape, type and place of x, divided by 255."""
-    return (levels.double() / 255).to(x.dtype).reshape(x.shape).to(x.device)
-
-
-def _each(x: Tensor, function: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    """An OpenCV function on every channel of every image."""
-    levels = _to_levels(x).flatten(0, -3).cpu().numpy()
-    return _from_levels(torch.from_numpy(np.stack([function(level) for level in levels])), x)
+    below = total.gather(1, split)
+    above = total[:, -1:] - below
+    dark = mean * total / below.clamp(min=1e-6)
+    bright = mean + 1 + (254 - mean) * (total - below) / above.clamp(min=1e-6)
+    return torch.where(torch.arange(BINS, device=counts.device) <= split, dark, bright)

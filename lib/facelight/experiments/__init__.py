@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from facelight.experiments.enhancers import FAMILY, Enhancer
+from facelight.experiments.nearest import Nearest
 from facelight.experiments.preprocessing import Preprocessing
 from facelight.results import Record
 
-__all__ = ["PROFILES", "Preprocessing", "run"]
+__all__ = ["EXPERIMENTS", "FAMILY", "PROFILES", "Enhancer", "Nearest", "Preprocessing", "run"]
 
+EXPERIMENTS = ("preprocessing", "nearest")
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -17,7 +20,7 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
     call continues where it stopped; "smoke" and "book" measure a few synthetic pictures and save nothing.
 
     Args:
-        experiment: "preprocessing".
+        experiment: "preprocessing" (what enhancers do to pictures) or "nearest" (recognition without training).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -25,8 +28,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import preprocessing
+    from facelight.experiments import nearest, preprocessing
 
-    _check.one_of(experiment, ("preprocessing",), "experiment")
+    _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    return preprocessing.run(profile)
+    return {"preprocessing": preprocessing, "nearest": nearest}[experiment].run(profile)

@@ -1,0 +1,250 @@
+"""Histograms and tables of grey levels with derivatives: the two operations that every histogram method is made of.
+
+A grey level v in [0, 255] lies between the levels k and k + 1, v = k + f. It counts 1 - f in bin k and f in bin k + 1,
+and it is mapped to (1 - f) T(k) + f T(k + 1). Both are piecewise linear in v. At a whole level the derivative is the
+mean of the slopes to its left and right, which is what central differences give there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+BINS = 256
+_PIXELS_AT_ONCE = 2**17  # on a CPU, so that what is computed on the way stays in the cache
+
+
+class Place(NamedTuple):
+    """Where the lines of pixels find their tables: the sum of `line` and `column` counts tables, not levels.
+
+    Args:
+        line: (L, 1), int32, for each line of pixels.
+        column: (W,), int32, for each column.
+    """
+
+    line: Tensor
+    column: Tensor
+
+
+class Blend(NamedTuple):
+    """Weights of the four tables between which a pixel lies; the table below is `stride` tables further.
+
+    Args:
+        down: (L, 1), weight of the lower two of them, for each line of pixels.
+        across: (W,), weight of the right two of them, for each column.
+        stride: tables in a row of tables.
+    """
+
+    down: Tensor
+    across: Tensor
+    stride: int
+
+    def to(self, dtype: torch.dtype) -> Blend:
+        """The same, with weights of another type."""
+        return Blend(self.down.to(dtype), self.across.to(dtype), self.stride)
+
+
+def grey_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
+    """Images (*, C, H, W) in [0, 1] as levels (N, H, W) from 0 to 255, and whether some pixel lies between two levels.
+
+    Double precision stays what it is, unless `exact`; everything else becomes single. Values that rounding has moved
+    off a whole level, as multiplying by 1 / 255 does, are put back.
+    """
+    kind = torch.float64 if x.dtype == torch.float64 and not exact else torch.float32
+    levels = x.to(kind).flatten(0, -3) * (BINS - 1)
+    between = _some_between(levels)
+    if between:
+        levels = whole_levels(levels, 512 * torch.finfo(kind).eps)
+        between = _some_between(levels)
+    return levels, between
+
+
+def whole_levels(levels: Tensor, within: float = 0.5) -> Tensor:
+    """Grey levels moved to a whole level if it is `within` reach; the derivative is that of doing nothing."""
+    with torch.no_grad():
+        step = levels.round() - levels
+        step = torch.where(step.abs() <= within, step, 0)
+    return levels + step
+
+
+def half_up(value: Tensor) -> Tensor:
+    """Rounded, halves upwards; OpenCV, like `torch.round`, rounds them to even."""
+    return (value + 0.5).floor()
+
+
+def histograms(levels: Tensor, place: Place, number: int, between: bool = True) -> Tensor:
+    """Soft histograms (number, 256) of lines of grey levels (L, W) in [0, 255]; `between` as `some_between` says."""
+    return _Histograms.apply(levels, place, number, between)
+
+
+def look_up(
+    levels: Tensor,
+    tables: Tensor,
+    place: Place,
+    blend: Blend | None = None,
+    between: bool = True,
+    rounding: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Lines of grey levels (L, W) through tables (number, 256), or through four of them, blended bilinearly.
+
+    `rounding` makes grey levels of the entries of the tables; the derivative is that without it. Each result is then
+    moved by 1/4096 of the way to the nearest whole level: one half-way between two levels could otherwise be rounded
+    up or down later, after a division by 255 and a multiplication by it.
+    """
+    return _LookUp.apply(levels, tables, place, blend, between, rounding)
+
+
+class _Histograms(torch.autograd.Function):
+    @staticmethod
+    def forward(levels: Tensor, place: Place, number: int, between: bool) -> Tensor:
+        counts = levels.new_zeros(number * BINS + 1)  # white has nothing to put into the bin above its own
+        for lines in _parts(levels):
+            level, fraction = _split(levels[lines])
+            bins = _index(level, place, lines, BINS).long().flatten()
+            if between:
+                counts.scatter_add_(0, bins, 1 - fraction.flatten())
+                counts[1:].scatter_add_(0, bins, fraction.flatten())
+            else:
+                counts.scatter_add_(0, bins, torch.ones_like(fraction).flatten())
+        return counts[:-1].view(number, BINS)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        levels, ctx.place, _, _ = inputs
+        ctx.save_for_backward(levels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (levels,) = ctx.saved_tensors
+        slopes = _slopes(gradient)
+        out = torch.empty_like(levels)
+        for lines in _parts(levels):
+            out[lines] = _pick(slopes, _index(_half_steps(levels[lines]), ctx.place, lines, 2 * BINS))
+        return out, None, None, None
+
+
+class _LookUp(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        levels: Tensor,
+        tables: Tensor,
+        place: Place,
+        blend: Blend | None,
+        between: bool,
+        rounding: Callable[[Tensor], Tensor] | None,
+    ) -> Tensor:
+        flat = (rounding(tables) if rounding else tables.contiguous()).view(-1)
+        rises = torch.diff(flat, append=flat[-1:])
+        out = torch.empty_like(levels)
+        for lines in _parts(levels):
+            level, fraction = _split(levels[lines])
+            index = _index(level, place, lines, BINS)
+            out[lines] = _blended(flat, index, blend, lines, BINS)
+            if between:
+                out[lines].addcmul_(fraction, _blended(rises, index, blend, lines, BINS))
+            if rounding:
+                out[lines].lerp_(out[lines].round(), 1 / 4096)
+        return out.clamp_(0, BINS - 1)  # sums of shares are off by an ulp
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        levels, tables, ctx.place, ctx.blend, ctx.between, _ = inputs
+        ctx.save_for_backward(levels, tables)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
+        levels, tables = ctx.saved_tensors
+        to_levels = torch.empty_like(levels) if ctx.needs_input_grad[0] else None
+        to_tables = tables.new_zeros(tables.numel() + 1) if ctx.needs_input_grad[1] else None
+        slopes = _slopes(tables)
+        for lines in _parts(levels):
+            part, upstream = levels[lines], gradient[lines]
+            if to_levels is not None:
+                index = _index(_half_steps(part), ctx.place, lines, 2 * BINS)
+                to_levels[lines] = upstream * _blended(slopes, index, ctx.blend, lines, 2 * BINS)
+            if to_tables is not None:
+                level, fraction = _split(part)
+                bins = _index(level, ctx.place, lines, BINS).long().flatten()
+                for table, share in _corners(upstream, ctx.blend, lines):
+                    target = to_tables[table * BINS :]
+                    if ctx.between:
+                        upper = share * fraction
+                        target[1:].scatter_add_(0, bins, upper.flatten())
+                        share = share - upper
+                    target.scatter_add_(0, bins, share.flatten())
+        return to_levels, None if to_tables is None else to_tables[:-1].view_as(tables), None, None, None, None
+
+
+def _parts(levels: Tensor) -> Iterator[slice]:
+    """Runs of lines to work on at once: all of them, unless on a CPU and not compiled."""
+    if torch.compiler.is_compiling() or levels.device.type != "cpu":
+        yield slice(0, len(levels))
+        return
+    step = max(1, _PIXELS_AT_ONCE // levels.shape[1])
+    for start in range(0, len(levels), step):
+        yield slice(start, start + step)
+
+
+def _split(levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The level below, and how far above it, in [0, 1)."""
+    below = levels.floor()
+    return below.int(), levels - below
+
+
+def _some_between(levels: Tensor) -> bool:
+    """Whether some pixel lies between two levels; yes without looking where that would cost a synchronisation."""
+    if torch.compiler.is_compiling() or levels.device.type != "cpu":
+        return True
+    return not torch.equal(levels, levels.floor())
+
+
+def _half_steps(levels: Tensor) -> Tensor:
+    """2 k for a pixel at level k, 2 k + 1 for one between k and k + 1."""
+    return (levels.floor() + levels.ceil()).int()
+
+
+def _slopes(tables: Tensor) -> Tensor:
+    """What a table (..., 256) rises a level, at half steps: between levels, and at a level the mean of both sides."""
+    rise = tables.diff()
+    out = rise.new_empty((*tables.shape, 2))
+    out[..., 1:-1, 0] = (rise[..., 1:] + rise[..., :-1]) / 2
+    out[..., 0, 0], out[..., -1, 0] = rise[..., 0], rise[..., -1]
+    out[..., :-1, 1], out[..., -1, 1] = rise, 0
+    return out.view(-1)
+
+
+def _index(entry: Tensor, place: Place, lines: slice, size: int) -> Tensor:
+    """Where the entries of lines of pixels lie among tables of `size` entries, one after the other."""
+    return entry + place.line[lines] * size + place.column * size
+
+
+def _pick(flat: Tensor, index: Tensor) -> Tensor:
+    return flat.index_select(0, index.flatten()).view(index.shape)
+
+
+def _blended(flat: Tensor, index: Tensor, blend: Blend | None, lines: slice, size: int) -> Tensor:
+    """The entries of the table of each pixel, or of the four around it in OpenCV's order of operations."""
+    if blend is None:
+        return _pick(flat, index)
+    below = blend.stride * size
+    left, down = 1 - blend.across, blend.down[lines]
+    above = _pick(flat, index).mul_(left).add_(_pick(flat[size:], index).mul_(blend.across))
+    under = _pick(flat[below:], index).mul_(left).add_(_pick(flat[below + size :], index).mul_(blend.across))
+    return above.mul_(1 - down).add_(under.mul_(down))
+
+
+def _corners(upstream: Tensor, blend: Blend | None, lines: slice) -> Iterator[tuple[int, Tensor]]:
+    """For each table of a pixel: how many tables further it is, and the gradient that reaches it."""
+    if blend is None:
+        yield 0, upstream
+        return
+    for step, part in ((0, 1 - blend.down[lines]), (blend.stride, blend.down[lines])):
+        row = upstream * part
+        yield step, row * (1 - blend.across)
+        yield step + 1, row * blend.across

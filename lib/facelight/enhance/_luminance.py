@@ -1,0 +1,52 @@
+"""What every enhancer does with channels and precision: luminance alone or each channel, never below float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def apply(function: Callable[[Tensor], Tensor], x: Tensor, luminance_only: bool) -> Tensor:
+    """The function of x, channel by channel or of its luminance alone, in float32 or better, in the dtype of x."""
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    out = on_luminance(function, precise) if luminance_only else function(precise)
+    return out.to(x.dtype)
+
+
+def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Change the luminance of colour images and keep their chrominance.
+
+    With y = 0.299 R + 0.587 G + 0.114 B, the result is x + f(y) - y, clipped to [0, 1]: adding the same to R, G and B
+    leaves Cb and Cr as they are, so this is Y replaced in YCbCr without the two conversions.
+
+    Args:
+        function: takes luminance (*, 1, H, W) in [0, 1] to luminance of the same shape.
+        x: images (*, 3, H, W), float in [0, 1]; (*, 1, H, W) is luminance itself.
+
+    Returns:
+        As x. Where the sum leaves [0, 1] it is clipped, which changes the colour and stops the gradient.
+
+    Raises:
+        ValueError: neither 1 nor 3 channels.
+
+    >>> on_luminance(lambda y: y / 2, torch.tensor([0.9, 0.5, 0.5]).view(3, 1, 1)).flatten()
+    tensor([0.5902, 0.1902, 0.1902])
+
+    Source: ITU-R BT.601-7 (2011).
+    """
+    channels = x.shape[-3]
+    if channels == 1:
+        return function(x)
+    if channels != 3:
+        raise ValueError(
+            f"luminance_only: expected 3 channels, R, G and B, or 1, got shape {tuple(x.shape)} with {channels}: "
+            "leave luminance_only out to treat every channel by itself"
+        )
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    weights = torch.tensor(_LUMA, dtype=precise.dtype, device=x.device).view(3, 1, 1)
+    luma = (precise * weights).sum(-3, keepdim=True).clamp(0, 1)  # rounding may leave the range
+    return (precise + (function(luma) - luma)).clamp(0, 1).to(x.dtype)

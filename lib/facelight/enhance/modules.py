@@ -1,0 +1,259 @@
+"""The functions of `facelight.enhance` as modules, for `torch.nn.Sequential` and Kornia's containers. No new methods.
+
+A module takes the arguments of its function after x once, and the images later; its settings are attributes. Kornia's
+`ImageSequential` and `AugmentationSequential` take it as it is, between random augmentations: every image passes
+through it, and keypoints, boxes and masks stay as they are. The images must be in [0, 1] there too: after an
+augmentation that leaves the range, such as `RandomGaussianNoise`, put one that clips.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from facelight.enhance.adaptive import ahe, clahe
+from facelight.enhance.edges import gradientface, tan_triggs
+from facelight.enhance.histogram import bbhe, equalize
+from facelight.enhance.pointwise import gamma, log_stretch
+from facelight.enhance.reflectance import local_contrast_normalize, log_contrast, multi_scale_retinex, weberface
+from facelight.enhance.smoothing import gbie, modified_clahe
+
+
+class Positive(nn.Module):
+    """A number that is learned and stays positive: `initial * exp(log_factor)`, exactly `initial` at first.
+
+    Args:
+        initial: > 0.
+
+    Raises:
+        ValueError: initial is not positive.
+
+    `state_dict` holds the parameter `log_factor`, a relative change, and `initial`.
+
+    >>> Positive(40.0)()
+    tensor(40., grad_fn=<MulBackward0>)
+    """
+
+    initial: Tensor
+
+    def __init__(self, initial: float) -> None:
+        if not 0 < initial < float("inf"):
+            raise ValueError(f"expected a positive finite number to learn from, got {initial}")
+        super().__init__()
+        self.register_buffer("initial", torch.tensor(float(initial)))
+        self.log_factor = nn.Parameter(torch.zeros(()))
+
+    def forward(self) -> Tensor:
+        """The number, a scalar in at least float32."""
+        precise = torch.promote_types(self.initial.dtype, torch.float32)
+        return self.initial.to(precise) * self.log_factor.to(precise).exp()
+
+    def extra_repr(self) -> str:
+        """The number now."""
+        return f"{self().item():.4g}"
+
+
+class Fraction(nn.Module):
+    """A number that is learned and stays between 0 and 1: `sigmoid(logit)`.
+
+    Args:
+        initial: > 0 and < 1.
+
+    Raises:
+        ValueError: initial is not between 0 and 1; at the ends the sigmoid has no slope, and nothing would be learned.
+
+    >>> Fraction(0.5)()
+    tensor(0.5000, grad_fn=<SigmoidBackward0>)
+    """
+
+    def __init__(self, initial: float) -> None:
+        if not 0 < initial < 1:
+            raise ValueError(
+                f"expected a number between 0 and 1 to learn from, the ends excluded, got {initial}: try 0.5"
+            )
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(float(initial)).logit())
+
+    def forward(self) -> Tensor:
+        """The number, a scalar in at least float32."""
+        return self.logit.to(torch.promote_types(self.logit.dtype, torch.float32)).sigmoid()
+
+    def extra_repr(self) -> str:
+        """The number now."""
+        return f"{self().item():.4g}"
+
+
+class Enhancer(nn.Module):
+    """What the modules below share: hold the settings, call the function.
+
+    Args:
+        *args, **settings: the arguments of `function` after x, with its defaults. A `torch.nn.Parameter` among them is
+            a parameter of the module, another tensor a buffer.
+        trainable: replace the settings listed in `learned` by a `Positive` or a `Fraction`. The current number is
+            then `module.name()`; without, it is `module.name`.
+
+    Raises:
+        TypeError: arguments that the function does not take; `trainable` where nothing can be learned.
+        ValueError: a setting that is to be learned and is not inside its range. All else is checked by the function.
+    """
+
+    function: ClassVar[Callable[..., Tensor]]
+    learned: ClassVar[dict[str, type[Positive] | type[Fraction]]] = {}
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        """Show the arguments of the function in `help` and in completion."""
+        super().__init_subclass__()
+        arguments = list(inspect.signature(cls.function).parameters.values())[1:]
+        if cls.learned:
+            arguments.append(inspect.Parameter("trainable", inspect.Parameter.KEYWORD_ONLY, default=False))
+        cls.__signature__ = inspect.Signature(arguments)
+
+    def __init__(self, *args: Any, trainable: bool = False, **settings: Any) -> None:
+        super().__init__()
+        bound = inspect.signature(self.function).bind(None, *args, **settings)  # None stands for x
+        bound.apply_defaults()
+        self._names = tuple(bound.arguments)[1:]
+        for name in self._names:
+            value = bound.arguments[name]
+            if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+                self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
+        if trainable:
+            self._learn()
+
+    def _learn(self) -> None:
+        if not self.learned:
+            raise TypeError(f"trainable: {type(self).__name__} has no setting that can be learned")
+        for name, kind in self.learned.items():
+            value = getattr(self, name)
+            if name == "clip_limit" and getattr(self, "convention", "") == "matlab":
+                kind = Fraction  # MATLAB's limit is a share
+            try:
+                setattr(self, name, kind(value))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments with which the function is called now."""
+        values = {name: getattr(self, name) for name in self._names}
+        return {name: value() if isinstance(value, nn.Module) else value for name, value in values.items()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enhance the images x: (*, C, H, W), float in [0, 1]; same shape and dtype."""
+        return self.function(x, **self.settings())
+
+    def extra_repr(self) -> str:
+        """The settings that are not learned."""
+        values = {name: getattr(self, name) for name in self._names}
+        return ", ".join(f"{n}={v!r}" for n, v in values.items() if not isinstance(v, nn.Module))
+
+
+class Equalize(Enhancer):
+    """Histogram equalisation: `equalize`."""
+
+    function = staticmethod(equalize)
+
+
+class AHE(Enhancer):
+    """Adaptive histogram equalisation: `ahe`."""
+
+    function = staticmethod(ahe)
+
+
+class CLAHE(Enhancer):
+    """Contrast-limited adaptive histogram equalisation: `clahe`; with `trainable`, clip_limit is learned.
+
+    As a `Positive` in OpenCV's convention, as a `Fraction` in MATLAB's, whose limits lie in [0, 1].
+
+    >>> layer = CLAHE(2.0, (4, 4), trainable=True)
+    >>> layer(torch.rand(1, 1, 32, 32)).mean().backward()
+    >>> layer.clip_limit, layer.clip_limit()
+    (Positive(2), tensor(2., grad_fn=<MulBackward0>))
+    """
+
+    function = staticmethod(clahe)
+    learned: ClassVar = {"clip_limit": Positive}
+
+
+class ModifiedCLAHE(Enhancer):
+    """M-CLAHE: `modified_clahe`; with `trainable`, the limit, both amounts of blur and both thresholds are learned.
+
+    clip_limit, flat and gain as `Positive` (clip_limit in MATLAB's convention as `Fraction`), prefilter and strength
+    as `Fraction`: they have to start between 0 and 1, and cannot start at their default, 1.
+
+    >>> ModifiedCLAHE(2.0, prefilter=0.5, strength=0.5, trainable=True).prefilter
+    Fraction(0.5)
+    """
+
+    function = staticmethod(modified_clahe)
+    learned: ClassVar = {
+        "clip_limit": Positive, "prefilter": Fraction, "strength": Fraction, "flat": Positive, "gain": Positive,
+    }  # fmt: skip
+
+
+class BBHE(Enhancer):
+    """Brightness-preserving bi-histogram equalisation: `bbhe`."""
+
+    function = staticmethod(bbhe)
+
+
+class GBIE(Enhancer):
+    """Gaussian-based image enhancement: `gbie`."""
+
+    function = staticmethod(gbie)
+
+
+class Gamma(Enhancer):
+    """A power of the image: `gamma`; with `trainable`, the exponent is learned as a `Positive`."""
+
+    function = staticmethod(gamma)
+    learned: ClassVar = {"gamma": Positive}
+
+
+class LogStretch(Enhancer):
+    """A logarithm from 0 to 1: `log_stretch`; with `trainable`, epsilon is learned as a `Positive`."""
+
+    function = staticmethod(log_stretch)
+    learned: ClassVar = {"epsilon": Positive}
+
+
+class MultiScaleRetinex(Enhancer):
+    """Multi-scale Retinex: `multi_scale_retinex`."""
+
+    function = staticmethod(multi_scale_retinex)
+
+
+class TanTriggs(Enhancer):
+    """The chain of Tan and Triggs: `tan_triggs`."""
+
+    function = staticmethod(tan_triggs)
+
+
+class Gradientface(Enhancer):
+    """The direction of the gradient: `gradientface`."""
+
+    function = staticmethod(gradientface)
+
+
+class Weberface(Enhancer):
+    """Differences relative to the pixel itself: `weberface`."""
+
+    function = staticmethod(weberface)
+
+
+class LocalContrastNormalize(Enhancer):
+    """Local mean and deviation removed: `local_contrast_normalize`."""
+
+    function = staticmethod(local_contrast_normalize)
+
+
+class LogContrast(Enhancer):
+    """The logarithm minus its local mean: `log_contrast`."""
+
+    function = staticmethod(log_contrast)

@@ -1,0 +1,186 @@
+"""How far predicted landmarks are from the true ones: normalised error, its distribution, failures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from facelight import _check
+
+# Index pairs of the 98-point (WFLW) and 68-point (300-W) layouts, image-left first; a pupil may be a mean of points.
+_OUTER_CORNERS = {98: ([60], [72]), 68: ([36], [45])}
+_PUPILS = {98: ([96], [97]), 68: ([36, 37, 38, 39, 40, 41], [42, 43, 44, 45, 46, 47])}
+
+
+def nme(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    normalizer: str,
+    image_size: float | Tensor | None = None,
+    boxes: Tensor | None = None,
+) -> Tensor:
+    """Normalised mean error: the mean distance of the landmarks from their true place, over a reference length d.
+
+        NME_b = 1 / (K d_b) sum_k ||pred_bk - target_bk||
+
+    The lengths differ by a factor of about two and results with different normalisers do not compare:
+
+    - "image-size": the side of the crop, the paper's choice; it depends on how tight the crop is.
+    - "inter-ocular": the outer eye corners of the target, 60 and 72 of 98 points, 36 and 45 of 68.
+    - "inter-pupil": the pupils of the target, 96 and 97 of 98 points; of 68, the means of 36-41 and 42-47.
+    - "box-diagonal": the diagonal of the face box.
+
+    Args:
+        pred: landmarks (B, K, 2), x and y, in the unit of target.
+        target: true landmarks (B, K, 2).
+        normalizer: one of the four names above.
+        image_size: for "image-size": the side in the unit of the landmarks (1 for coordinates in [0, 1]), a number
+            or one per image, shape (B,).
+        boxes: for "box-diagonal": (B, 4), x_min, y_min, x_max, y_max, in the unit of the landmarks.
+
+    Returns:
+        One error per image, shape (B,), a fraction (0.05 is 5 %).
+
+    Raises:
+        TypeError: landmarks that are not floating-point tensors.
+        ValueError: wrong shape, NaN, unknown normaliser, its argument missing, no eyes known for K, or length 0.
+
+    >>> nme(torch.full((1, 5, 2), 0.53), torch.full((1, 5, 2), 0.5), normalizer="image-size", image_size=1)
+    tensor([0.0424])
+
+    Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), doi:10.31649/1681-7893-2026-51-1-108-116 (image size);
+    Wu et al. (2018), arXiv:1805.10483 (98 points, outer eye corners).
+    """
+    _check_landmarks(pred, target)
+    length = _reference_length(target, normalizer, image_size, boxes)
+    if not torch.compiler.is_compiling() and not bool((length > 0).all()):
+        bad = (~(length > 0)).nonzero().flatten().tolist()
+        raise ValueError(
+            f"normalizer {normalizer!r}: the reference length is not positive for samples {bad}: drop them"
+        )
+    return (pred - target).norm(dim=-1).mean(-1) / length
+
+
+def ced_curve(errors: Tensor) -> tuple[Tensor, Tensor]:
+    """Cumulative error distribution: the share of images whose error is at most e.
+
+    Args:
+        errors: one error per image, any shape; infinity for a face that was not found.
+
+    Returns:
+        The errors in ascending order and the share reached at each, both (N,): draw them as "steps-post".
+
+    Raises:
+        TypeError: errors is not a floating-point tensor.
+        ValueError: errors is empty, negative or NaN.
+
+    >>> ced_curve(torch.tensor([0.2, 0.1]))
+    (tensor([0.1000, 0.2000]), tensor([0.5000, 1.0000]))
+
+    Source: Cristinacce, Cootes (2006), doi:10.5244/C.20.95.
+    """
+    _check_errors(errors)
+    ordered = errors.flatten().sort().values
+    return ordered, torch.arange(1, len(ordered) + 1, device=errors.device, dtype=errors.dtype) / len(ordered)
+
+
+def ced_auc(errors: Tensor, threshold: float = 0.10) -> float:
+    """Area under the cumulative error distribution up to a threshold T, as a fraction of T.
+
+    An image with error e contributes the stretch from e to T, so the area is exactly mean(max(0, 1 - e / T)).
+
+    Args:
+        errors: one error per image, any shape; infinity for a face that was not found.
+        threshold: T > 0, in the unit of errors.
+
+    Returns:
+        A number in [0, 1]; 1 if every error is 0.
+
+    Raises:
+        TypeError: errors is not a floating-point tensor.
+        ValueError: errors is empty, negative or NaN, or the threshold is not positive.
+
+    >>> round(ced_auc(torch.tensor([0.05, 0.2])), 4)
+    0.25
+
+    Source: Yang, Jia, Loy, Robinson (2015), arXiv:1511.05049.
+    Differs from the source: exact instead of integrated over a grid.
+    """
+    _check_errors(errors)
+    _check.positive(threshold, "threshold")
+    return (1 - errors.double() / threshold).clamp(min=0).mean().item()
+
+
+def failure_rate(errors: Tensor, threshold: float = 0.10) -> float:
+    """Share of images whose error exceeds a threshold.
+
+    Args:
+        errors: one error per image, any shape; infinity for a face that was not found.
+        threshold: > 0, in the unit of errors; an error equal to it is no failure.
+
+    Returns:
+        A fraction in [0, 1].
+
+    Raises:
+        TypeError: errors is not a floating-point tensor.
+        ValueError: errors is empty, negative or NaN, or the threshold is not positive.
+
+    >>> failure_rate(torch.tensor([0.05, 0.2]))
+    0.5
+
+    Source: Wu et al. (2018), arXiv:1805.10483, with the threshold 10 %.
+    """
+    _check_errors(errors)
+    _check.positive(threshold, "threshold")
+    return (errors > threshold).double().mean().item()
+
+
+def _check_landmarks(pred: Tensor, target: Tensor) -> None:
+    for value, name in ((pred, "pred"), (target, "target")):
+        _check.floating(value, name)
+        if value.ndim != 3 or value.shape[-1] != 2 or value.shape[1] == 0:
+            raise ValueError(
+                f"{name}: expected landmarks (B, K, 2), got {tuple(value.shape)}: add a batch axis with {name}[None]"
+            )
+        if not torch.compiler.is_compiling() and bool(value.isnan().any()):
+            raise ValueError(f"{name}: contains NaN; look for a diverged training or missing annotations")
+    if pred.shape != target.shape:
+        raise ValueError(f"pred and target: expected one shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
+
+
+def _reference_length(
+    target: Tensor, normalizer: str, image_size: float | Tensor | None, boxes: Tensor | None
+) -> Tensor:
+    """The length d_b that each image's error is divided by, shape (B,)."""
+    _check.one_of(normalizer, ("image-size", "inter-ocular", "inter-pupil", "box-diagonal"), "normalizer")
+    batch, points = target.shape[:2]
+    if normalizer == "image-size":
+        if not isinstance(image_size, int | float | Tensor):
+            raise ValueError("image_size: the normalizer needs it: 1 for coordinates in [0, 1], 224 for pixels of 224")
+        size = torch.as_tensor(image_size, dtype=target.dtype, device=target.device)
+        if size.shape not in ((), (batch,)):
+            raise ValueError(f"image_size: expected a number or shape ({batch},), got {tuple(size.shape)}")
+        return size.expand(batch)
+    if normalizer == "box-diagonal":
+        if boxes is None or boxes.shape != (batch, 4):
+            came = getattr(boxes, "shape", None)
+            raise ValueError(f"boxes: expected shape ({batch}, 4), x_min, y_min, x_max, y_max, got {came}")
+        sides = (boxes[:, 2:] - boxes[:, :2]).to(target.dtype)
+        return torch.where((sides > 0).all(-1), sides.norm(dim=-1), 0.0)
+    pairs = _OUTER_CORNERS if normalizer == "inter-ocular" else _PUPILS
+    if points not in pairs:
+        raise ValueError(
+            f"normalizer {normalizer!r}: the eyes are known for 98 (WFLW) and 68 (300-W) landmarks, "
+            f"got {points}: use 'image-size' or 'box-diagonal'"
+        )
+    left, right = (target[:, index].mean(1) for index in pairs[points])
+    return (left - right).norm(dim=-1)
+
+
+def _check_errors(errors: Tensor) -> None:
+    _check.floating(errors, "errors")
+    if errors.numel() == 0:
+        raise ValueError("errors: expected at least one error, got an empty tensor: check the split")
+    if not bool((errors >= 0).all()):
+        raise ValueError("errors: expected values >= 0, got NaN or a negative one: use infinity for a missed face")
