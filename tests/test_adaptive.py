@@ -124,6 +124,17 @@ def test_many_images_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.allclose(gradient, torch.autograd.grad(parts.square().sum(), x)[0], atol=1e-4)
 
 
+def test_not_looking_for_pixels_between_levels_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where looking would cost a synchronisation."""
+    x = tensor(np.concatenate([ASTRONAUT, 255 - ASTRONAUT // 9])).requires_grad_()
+    functions = (lambda v: enhance.clahe(v, 3.0, (3, 2)), enhance.equalize, enhance.bbhe)
+    looked = [(f(x), torch.autograd.grad(f(x).square().sum(), x)[0]) for f in functions]
+    monkeypatch.setattr(_levels, "_some_between", lambda levels: True)
+    for f, (value, gradient) in zip(functions, looked, strict=True):
+        assert torch.equal(f(x), value)
+        assert torch.allclose(torch.autograd.grad(f(x).square().sum(), x)[0], gradient, atol=1e-4)
+
+
 def test_luminance_only_keeps_the_chroma() -> None:
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
     y = enhance.clahe(x, 1.2, (2, 2), luminance_only=True)

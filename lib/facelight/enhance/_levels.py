@@ -109,12 +109,12 @@ class _Histograms(torch.autograd.Function):
                 counts.scatter_add_(0, bins, 1 - fraction.flatten())
                 counts[1:].scatter_add_(0, bins, fraction.flatten())
             else:
-                counts.scatter_add_(0, bins, torch.ones_like(fraction).flatten())
+                counts.scatter_add_(0, bins, counts.new_ones(1).expand(bins.shape))
         return counts[:-1].view(number, BINS)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        levels, ctx.place, _, _ = inputs
+        levels, ctx.place, _, ctx.between = inputs
         ctx.save_for_backward(levels)
 
     @staticmethod
@@ -124,7 +124,8 @@ class _Histograms(torch.autograd.Function):
         slopes = _slopes(gradient)
         out = torch.empty_like(levels)
         for lines in _parts(levels):
-            out[lines] = _pick(slopes, _index(_half_steps(levels[lines]), ctx.place, lines, 2 * BINS))
+            step = _half_steps(levels[lines], ctx.between)
+            out[lines] = _pick(slopes, _index(step, ctx.place, lines, 2 * BINS))
         return out, None, None, None
 
 
@@ -144,12 +145,13 @@ class _LookUp(torch.autograd.Function):
         for lines in _parts(levels):
             level, fraction = _split(levels[lines])
             index = _index(level, place, lines, BINS)
-            out[lines] = _blended(flat, index, blend, lines, BINS)
+            value = _blended(flat, index, blend, lines, BINS)
             if between:
-                out[lines].addcmul_(fraction, _blended(rises, index, blend, lines, BINS))
+                value.addcmul_(fraction, _blended(rises, index, blend, lines, BINS))
             if rounding:
-                out[lines].lerp_(out[lines].round(), 1 / 4096)
-        return out.clamp_(0, BINS - 1)  # sums of shares are off by an ulp
+                value.lerp_(value.round(), 1 / 4096)
+            torch.clamp(value, 0, BINS - 1, out=out[lines])  # sums of shares are off by an ulp
+        return out
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -166,8 +168,8 @@ class _LookUp(torch.autograd.Function):
         for lines in _parts(levels):
             part, upstream = levels[lines], gradient[lines]
             if to_levels is not None:
-                index = _index(_half_steps(part), ctx.place, lines, 2 * BINS)
-                to_levels[lines] = upstream * _blended(slopes, index, ctx.blend, lines, 2 * BINS)
+                index = _index(_half_steps(part, ctx.between), ctx.place, lines, 2 * BINS)
+                torch.mul(upstream, _blended(slopes, index, ctx.blend, lines, 2 * BINS), out=to_levels[lines])
             if to_tables is not None:
                 level, fraction = _split(part)
                 bins = _index(level, ctx.place, lines, BINS).long().flatten()
@@ -193,8 +195,8 @@ def _parts(levels: Tensor) -> Iterator[slice]:
 
 def _split(levels: Tensor) -> tuple[Tensor, Tensor]:
     """The level below, and how far above it, in [0, 1)."""
-    below = levels.floor()
-    return below.int(), levels - below
+    below = levels.int()
+    return below, levels - below
 
 
 def _some_between(levels: Tensor) -> bool:
@@ -204,9 +206,9 @@ def _some_between(levels: Tensor) -> bool:
     return not torch.equal(levels, levels.floor())
 
 
-def _half_steps(levels: Tensor) -> Tensor:
+def _half_steps(levels: Tensor, between: bool) -> Tensor:
     """2 k for a pixel at level k, 2 k + 1 for one between k and k + 1."""
-    return (levels.floor() + levels.ceil()).int()
+    return (levels.floor() + levels.ceil()).int() if between else levels.int().mul_(2)
 
 
 def _slopes(tables: Tensor) -> Tensor:
@@ -220,8 +222,8 @@ def _slopes(tables: Tensor) -> Tensor:
 
 
 def _index(entry: Tensor, place: Place, lines: slice, size: int) -> Tensor:
-    """Where the entries of lines of pixels lie among tables of `size` entries, one after the other."""
-    return entry + place.line[lines] * size + place.column * size
+    """Where the entries of lines of pixels, which are overwritten, lie among tables of `size` entries."""
+    return entry.add_(place.line[lines] * size).add_(place.column * size)
 
 
 def _pick(flat: Tensor, index: Tensor) -> Tensor:

@@ -77,7 +77,8 @@ def clahe(
             image, or that broadcasts to (*, C), one for each channel; a tensor may require a gradient.
         grid_size: tiles down and across (rows, cols); OpenCV's `tileGridSize` is (cols, rows).
         convention: "opencv" or "matlab": the unit of the limit, what happens to the excess, and how tiles are laid out.
-        exact: whole numbers as in the original, in single precision; "matlab" then rounds x for its histograms.
+        exact: whole numbers as in the original, in single precision. "matlab" then rounds x for its histograms, and
+            hands out left-over pixels on the CPU, wherever x is.
         luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
