@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from facelight.experiments.enhancers import FAMILY, Enhancer
+from facelight.experiments.learned import Learned
 from facelight.experiments.nearest import Nearest
 from facelight.experiments.preprocessing import Preprocessing
 from facelight.results import Record
 
-__all__ = ["EXPERIMENTS", "FAMILY", "PROFILES", "Enhancer", "Nearest", "Preprocessing", "run"]
+__all__ = ["EXPERIMENTS", "FAMILY", "PROFILES", "Enhancer", "Learned", "Nearest", "Preprocessing", "run"]
 
-EXPERIMENTS = ("preprocessing", "nearest")
+EXPERIMENTS = ("preprocessing", "nearest", "learned")
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -20,7 +21,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
     call continues where it stopped; "smoke" and "book" measure a few synthetic pictures and save nothing.
 
     Args:
-        experiment: "preprocessing" (what enhancers do to pictures) or "nearest" (recognition without training).
+        experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training) or
+            "learned" (settings of CLAHE by gradient descent and by search).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -28,8 +30,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import nearest, preprocessing
+    from facelight.experiments import learned, nearest, preprocessing
 
     _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    return {"preprocessing": preprocessing, "nearest": nearest}[experiment].run(profile)
+    return {"preprocessing": preprocessing, "nearest": nearest, "learned": learned}[experiment].run(profile)

@@ -57,7 +57,7 @@ def measure_all(
     measured: dict[Hashable, Record] = {}
     records = []
     for config in tqdm(configs, desc=f"{experiment}, {profile}", unit="run", disable=not keep):
-        item = results.find(experiment, config) if keep else None
+        item = results.find(experiment, config, getattr(config, "seed", None)) if keep else None
         same = same_as(config) if same_as else config
         if item is None:
             if config.dataset not in loaded:
@@ -86,6 +86,7 @@ def _record(
         {**metrics, "fingerprint": fingerprint(config.enhancer)},
         data={"name": faces.source, "sha256": faces.sha256, "split": split, "count": count},
         seconds=time.perf_counter() - start,
+        seed=getattr(config, "seed", None),
         command=f"facelight run {experiment} --profile {profile}",
     )
 
