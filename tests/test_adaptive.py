@@ -395,11 +395,22 @@ def test_same_forward_with_and_without_gradient() -> None:
             assert not plain.requires_grad
 
 
-def test_second_derivatives_are_refused() -> None:
+@pytest.mark.parametrize("function", [lambda v: enhance.clahe(v, 2.0, (1, 1)), enhance.equalize, enhance.bbhe])
+def test_second_derivatives_are_refused_and_not_lost(function: Any) -> None:
     x = torch.rand(1, 8, 8, requires_grad=True)
-    (gradient,) = torch.autograd.grad(enhance.clahe(x, 2.0, (1, 1)).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+    # The cube has a second derivative of its own, so that a lost one would go unnoticed.
+    (gradient,) = torch.autograd.grad(function(x).square().sum() + (x**3).sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        torch.autograd.grad(gradient.square().sum(), x)
+    (plain,) = torch.autograd.grad(function(x).square().sum() + (x**3).sum(), x)
+    assert torch.allclose(gradient, plain)
+
+
+def test_functional_gradient() -> None:
+    x = torch.rand(1, 8, 8)
+    found = torch.func.grad(lambda v: enhance.clahe(v, 2.0, (2, 2)).square().sum())(x)
+    leaf = x.clone().requires_grad_()
+    assert torch.allclose(found, torch.autograd.grad(enhance.clahe(leaf, 2.0, (2, 2)).square().sum(), leaf)[0])
 
 
 def test_compiled_whole() -> None:
@@ -429,6 +440,11 @@ def test_compiled_whole() -> None:
         (lambda x: enhance.clahe(x, 2.0, (17, 8)), ValueError, r"grid_size \(17, 8\) needs an image of at least 17x8"),
         (lambda x: enhance.clahe(x, grid_size=8), ValueError, r"grid_size: expected two whole numbers \(rows, col"),
         (lambda x: enhance.clahe(x, 2.0, (2.5, 2)), ValueError, "expected two whole numbers"),
+        (lambda x: enhance.clahe(x, 2.0, (True, 2)), ValueError, "expected two whole numbers"),
+        (lambda x: enhance.clahe(x, 2.0, ("a", "b")), ValueError, "expected two whole numbers"),
+        (lambda x: enhance.clahe(x, "2"), TypeError, "clip_limit: expected one number, got '2'"),
+        (lambda x: enhance.clahe(x, np.ones(2)), TypeError, "clip_limit: expected one number, got array"),
+        (lambda x: enhance.clahe(x, float("inf")), ValueError, "got inf$"),
         (lambda x: enhance.ahe(x, (0, 1)), ValueError, r"use grid_size between \(1, 1\) and \(16, 16\)"),
     ],
 )

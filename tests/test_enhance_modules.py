@@ -16,7 +16,7 @@ from skimage import data
 from torch import Tensor, nn
 
 from facelight.enhance import modules
-from facelight.enhance.modules import CLAHE, Enhancer, Fraction, Gamma, LogStretch, ModifiedCLAHE, Positive
+from facelight.enhance.modules import CLAHE, EnhancerModule, Fraction, Gamma, LogStretch, ModifiedCLAHE, Positive
 
 CLASSES = {
     "Equalize", "AHE", "CLAHE", "ModifiedCLAHE", "BBHE", "GBIE", "Gamma", "LogStretch", "MultiScaleRetinex",
@@ -38,15 +38,15 @@ def faces(channels: int = 1, kind: torch.dtype = torch.float32) -> Tensor:
     return rows / torch.tensor([1.0, 2.0, 4.0, 6.0], dtype=kind).view(4, 1, 1, 1)
 
 
-def module(name: str, **settings: Any) -> Enhancer:
+def module(name: str, **settings: Any) -> EnhancerModule:
     return getattr(modules, name)(*((0.5,) if name == "Gamma" else ()), **settings)
 
 
 def test_there_is_one_for_each_function() -> None:
-    assert {c.__name__ for c in Enhancer.__subclasses__()} == CLASSES
-    functions = [c.function for c in Enhancer.__subclasses__()]
+    assert {c.__name__ for c in EnhancerModule.__subclasses__()} == CLASSES
+    functions = [c.function for c in EnhancerModule.__subclasses__()]
     assert len({f.__name__ for f in functions}) == len(functions)
-    for c in Enhancer.__subclasses__():
+    for c in EnhancerModule.__subclasses__():
         assert c.function.__name__.replace("_", "") == c.__name__.lower()
 
 

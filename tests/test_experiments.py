@@ -11,7 +11,7 @@ import torch
 
 from facelight import enhance, experiments, metrics, results
 from facelight.data import LitFaces
-from facelight.experiments import FAMILY, Enhancer, Preprocessing, _runs, preprocessing
+from facelight.experiments import FAMILY, Enhancer, Preprocessing, _runs, enhancers, preprocessing
 from facelight.experiments.enhancers import clahe, modified_clahe
 
 SMALL_CLAHE = clahe(grid_size=(2, 2))
@@ -182,6 +182,7 @@ def test_every_picture_or_every_third(small: Path, faces: LitFaces, monkeypatch:
     (record,) = experiments.run("preprocessing", "book")
     assert record.data["count"] == 3
     expected = preprocessing.measure(Preprocessing("yaleb", Enhancer("bbhe")), faces.select([0, 3, 6]))
+    expected["fingerprint"] = enhancers.fingerprint(Enhancer("bbhe"))
     assert record.metrics == {
         k: ({str(s): x for s, x in v.items()} if isinstance(v, dict) else v) for k, v in expected.items()
     }

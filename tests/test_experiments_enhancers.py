@@ -10,7 +10,7 @@ import torch
 
 from facelight import enhance, results
 from facelight.experiments import FAMILY, Enhancer, Preprocessing
-from facelight.experiments.enhancers import SIGNED, clahe, modified_clahe, names
+from facelight.experiments.enhancers import SIGNED, clahe, fingerprint, modified_clahe, names
 
 
 def picture() -> torch.Tensor:
@@ -95,3 +95,14 @@ def test_signed_enhancers_send_what_has_no_contrast_to_one_half(name):
 def test_what_is_no_enhancer_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_fingerprints_tell_the_family_apart_and_notice_a_changed_default():
+    found = {label: tuple(fingerprint(enhancer)) for label, enhancer in FAMILY.items()}
+    # Without a limit that clips, CLAHE is AHE; the fixed picture has no tall bins.
+    same = {"AHE", "CLAHE 40, OpenCV"}
+    assert len(set(found.values())) == len(found) - 1
+    assert len({found[label] for label in same}) == 1
+    assert fingerprint(Enhancer("tan_triggs", {"gamma": 0.21})) != list(found["Tan-Triggs"])
+    assert fingerprint(Enhancer("log_contrast", {"window": 9})) != list(found["ln minus local mean"])
+    assert fingerprint(FAMILY["HE"]) == list(found["HE"])

@@ -149,7 +149,7 @@ def test_luminance_of_white_does_not_leave_the_range() -> None:
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         seen = []
         white = torch.ones(3, 2, 2, dtype=dtype)
-        on_luminance(lambda y, seen=seen: seen.append(y) or y, white)
+        apply(lambda y, seen=seen: seen.append(y) or y, white, luminance_only=True)
         assert seen[0].max() <= 1
         assert seen[0].dtype == torch.promote_types(dtype, torch.float32)
 

@@ -291,13 +291,13 @@ def test_errors_of_the_image(method) -> None:
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        (multi_scale_retinex, {"sigmas": ()}, "sigmas: expected at least one"),
+        (multi_scale_retinex, {"sigmas": ()}, "sigmas: expected standard deviations"),
         (multi_scale_retinex, {"sigmas": (1.0, 0.0)}, "sigmas: expected a positive finite number, got 0.0"),
         (multi_scale_retinex, {"epsilon": 0.0}, "epsilon: expected a positive"),
         (log_contrast, {"epsilon": -1.0}, "epsilon: expected a positive"),
         (log_contrast, {"epsilon": torch.ones(2)}, r"epsilon: expected a number or one value per image"),
-        (log_contrast, {"window": 4}, "window: expected an odd number of at least 3 pixels, got 4"),
-        (local_contrast_normalize, {"window": 1}, "window: expected an odd number"),
+        (log_contrast, {"window": 4}, "window: expected an odd whole number of at least 3 pixels, got 4"),
+        (local_contrast_normalize, {"window": 1}, "window: expected an odd whole number"),
         (local_contrast_normalize, {"epsilon": 0.0}, "epsilon: expected a positive"),
         (weberface, {"sigma": 0.0}, "sigma: expected a positive"),
         (weberface, {"alpha": 0.0}, "alpha: expected a positive"),
@@ -314,3 +314,33 @@ def test_errors_of_the_image(method) -> None:
 def test_errors_of_the_options(method, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         method(rand(1, 1, 4, 4), **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: weberface(x, alpha=torch.ones(8)), "alpha: expected one number"),
+        (lambda x: multi_scale_retinex(x, sigmas=("2",)), "sigmas: expected one number, got '2'"),
+        (lambda x: tan_triggs(x, gamma=torch.ones(8)), "gamma: expected one number"),
+        (lambda x: gradientface(x, sigma=(1.0, 2.0)), r"sigma: expected one number, got \(1.0, 2.0\)"),
+    ],
+)
+def test_settings_that_are_one_number(call, message) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(torch.rand(1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda x: multi_scale_retinex(x, sigmas=8.0),
+            "sigmas: expected standard deviations .* got 8.0",
+        ),
+        (lambda x: tan_triggs(x, sigma=1.0), "expected two standard deviations"),
+        (lambda x: log_contrast(x, window=7.0), "window: expected an odd whole number"),
+    ],
+)
+def test_settings_of_another_kind(call, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(torch.rand(1, 8, 8))

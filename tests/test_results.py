@@ -188,7 +188,10 @@ def test_every_folder_of_records_belongs_to_an_experiment():
 
 @every_experiment
 def test_every_run_of_today_s_profile_is_recorded_and_no_other(experiment):
-    wanted = {results.key(experiment, dataclasses.asdict(config)) for config in MODULES[experiment].configs("laptop")}
+    wanted = {
+        results.key(experiment, dataclasses.asdict(config), getattr(config, "seed", None))
+        for config in MODULES[experiment].configs("laptop")
+    }
     found = {item.key for item in CARRIED[experiment]}
     assert found == wanted, f"stale: rerun `facelight run {experiment} --profile laptop` and commit the records"
 

@@ -357,7 +357,7 @@ def test_bad_images_are_refused(name: str, x: Any, error: type[Exception], messa
     ("call", "message"),
     [
         (lambda x: modified_clahe(x, stages=4), r"stages: expected 0 \(CLAHE alone\), 1, 2 or 3, got 4"),
-        (lambda x: modified_clahe(x, window=4), "window: expected an odd number of at least 3 pixels, got 4"),
+        (lambda x: modified_clahe(x, window=4), "window: expected an odd whole number of at least 3 pixels, got 4"),
         (lambda x: modified_clahe(x, softness=-0.1), "softness: expected a finite number >= 0"),
         (lambda x: modified_clahe(x, gain=0), "gain: expected a positive"),
         (lambda x: modified_clahe(x, flat=torch.tensor(-1.0)), "flat: expected a positive"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
+
 import torch
 from torch import Tensor
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def images(x: Tensor, name: str = "x", *, channels: tuple[int, ...] | None = None) -> None:
@@ -21,7 +25,7 @@ def images(x: Tensor, name: str = "x", *, channels: tuple[int, ...] | None = Non
             f"{name}: expected a torch.Tensor of shape (*, C, H, W), got {type(x).__name__}: "
             "convert it, for instance with torch.from_numpy(array)"
         )
-    if not x.is_floating_point():
+    if x.dtype not in _FLOATS:
         raise TypeError(
             f"{name}: expected a floating-point image in [0, 1], got {x.dtype}: "
             "divide 8-bit images by 255, x.float() / 255"
@@ -55,7 +59,7 @@ def floating(x: Tensor, name: str = "x") -> None:
     """Require a floating-point tensor of any shape."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         came = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        advice = "x.float() / 255" if came == torch.uint8 else "x.float()"
+        advice = f"{name}.float() / 255" if came == torch.uint8 else f"{name}.float()"
         raise TypeError(f"{name}: expected a floating-point tensor, got {came}: convert it with {advice}")
 
 
@@ -84,6 +88,20 @@ def positive(value: float | Tensor, name: str) -> None:
         ok = 0 < value < float("inf")
     if not ok:
         raise ValueError(f"{name}: expected a positive finite number, got {value}")
+
+
+def number(value: object, name: str) -> None:
+    """Require one plain number, or a tensor without axes."""
+    if isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex():
+        return
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected one number, got {value!r}")
+
+
+def odd(value: object, name: str) -> None:
+    """Require an odd whole number of at least 3."""
+    if not isinstance(value, int) or value < 3 or value % 2 == 0:
+        raise ValueError(f"{name}: expected an odd whole number of at least 3 pixels, got {value}")
 
 
 def one_of(value: str, choices: tuple[str, ...], name: str) -> None:

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from facelight.enhance import _refill
-
-BINS = 256
+from facelight.enhance._levels import BINS
 
 
 class _StraightThrough(torch.autograd.Function):

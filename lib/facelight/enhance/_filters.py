@@ -52,7 +52,7 @@ def _band(length: int, weights: list[float]) -> Tensor:
 
 def gaussian(sigma: float, radius: int | None = None) -> list[float]:
     """Weights of a Gaussian that sum to 1; radius of the window in pixels, three sigma unless told."""
-    radius = radius or max(1, int(3 * sigma + 0.5))
+    radius = max(1, int(3 * sigma + 0.5)) if radius is None else radius
     weights = [math.exp(-(i**2) / (2 * sigma**2)) for i in range(-radius, radius + 1)]
     return [weight / sum(weights) for weight in weights]
 
@@ -71,13 +71,6 @@ def local_variance(x: Tensor, window: int) -> Tensor:
     """Variance in a square window around each pixel, the edge repeated."""
     x = x - x.mean((-2, -1), keepdim=True)  # less is lost in the difference of the squares
     return (local_mean(x**2, window) - local_mean(x, window) ** 2).clamp(min=0)
-
-
-def local_deviation(x: Tensor, window: int) -> Tensor:
-    """Standard deviation in a square window around each pixel, the edge repeated; its gradient is 0 where it is 0."""
-    variance = local_variance(x, window)
-    flat = variance == 0
-    return torch.where(flat, 0.0, torch.where(flat, 1.0, variance).sqrt())
 
 
 def noise_level(x: Tensor) -> Tensor:

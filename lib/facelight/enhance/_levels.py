@@ -1,8 +1,9 @@
 """Histograms and tables of grey levels with derivatives: the two operations that every histogram method is made of.
 
 A grey level v in [0, 255] lies between the levels k and k + 1, v = k + f. It counts 1 - f in bin k and f in bin k + 1,
-and it is mapped to (1 - f) T(k) + f T(k + 1). Both are piecewise linear in v. At a whole level the derivative is the
-mean of the slopes to its left and right, which is what central differences give there.
+and it is mapped to (1 - f) T(k) + f T(k + 1). Each is piecewise linear in v. At a whole level the derivative is the
+mean of the slopes to its left and right, which is what central differences give there. There are first derivatives
+only, in reverse mode.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 BINS = 256
 _PIXELS_AT_ONCE = 2**17  # on a CPU, so that what is computed on the way stays in the cache
@@ -77,7 +77,7 @@ def half_up(value: Tensor) -> Tensor:
 
 
 def histograms(levels: Tensor, place: Place, number: int, between: bool = True) -> Tensor:
-    """Soft histograms (number, 256) of lines of grey levels (L, W) in [0, 255]; `between` as `some_between` says."""
+    """Soft histograms (number, 256) of lines of grey levels (L, W) in [0, 255]; `between` as of `grey_levels`."""
     return _Histograms.apply(levels, place, number, between)
 
 
@@ -118,15 +118,15 @@ class _Histograms(torch.autograd.Function):
         ctx.save_for_backward(levels)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (levels,) = ctx.saved_tensors
-        slopes = _slopes(gradient)
-        out = torch.empty_like(levels)
-        for lines in _parts(levels):
-            step = _half_steps(levels[lines], ctx.between)
-            out[lines] = _pick(slopes, _index(step, ctx.place, lines, 2 * BINS))
-        return out, None, None, None
+        with torch.no_grad():
+            slopes = _slopes(gradient)
+            out = torch.empty_like(levels)
+            for lines in _parts(levels):
+                step = _half_steps(levels[lines], ctx.between)
+                out[lines] = _pick(slopes, _index(step, ctx.place, lines, 2 * BINS))
+        return _refusing_more(out, gradient), None, None, None
 
 
 class _LookUp(torch.autograd.Function):
@@ -159,28 +159,65 @@ class _LookUp(torch.autograd.Function):
         ctx.save_for_backward(levels, tables)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         levels, tables = ctx.saved_tensors
-        to_levels = torch.empty_like(levels) if ctx.needs_input_grad[0] else None
-        to_tables = tables.new_zeros(tables.numel() + 1) if ctx.needs_input_grad[1] else None
-        slopes = _slopes(tables)
-        for lines in _parts(levels):
-            part, upstream = levels[lines], gradient[lines]
-            if to_levels is not None:
-                index = _index(_half_steps(part, ctx.between), ctx.place, lines, 2 * BINS)
-                torch.mul(upstream, _blended(slopes, index, ctx.blend, lines, 2 * BINS), out=to_levels[lines])
-            if to_tables is not None:
-                level, fraction = _split(part)
-                bins = _index(level, ctx.place, lines, BINS).long().flatten()
-                for table, share in _corners(upstream, ctx.blend, lines):
-                    target = to_tables[table * BINS :]
-                    if ctx.between:
-                        upper = share * fraction
-                        target[1:].scatter_add_(0, bins, upper.flatten())
-                        share = share - upper
-                    target.scatter_add_(0, bins, share.flatten())
-        return to_levels, None if to_tables is None else to_tables[:-1].view_as(tables), None, None, None, None
+        to_levels = to_tables = None
+        with torch.no_grad():
+            if ctx.needs_input_grad[0]:
+                to_levels = _gradient_of_levels(levels, tables, gradient, ctx)
+            if ctx.needs_input_grad[1]:
+                to_tables = _gradient_of_tables(levels, tables, gradient, ctx)
+        if to_levels is not None:
+            to_levels = _refusing_more(to_levels, levels, tables, gradient)
+        if to_tables is not None:
+            to_tables = _refusing_more(to_tables, levels, gradient)
+        return to_levels, to_tables, None, None, None, None
+
+
+def _gradient_of_levels(levels: Tensor, tables: Tensor, gradient: Tensor, ctx: Any) -> Tensor:
+    """Slope of the blended tables at each pixel, times what arrives from above."""
+    slopes, out = _slopes(tables), torch.empty_like(levels)
+    for lines in _parts(levels):
+        index = _index(_half_steps(levels[lines], ctx.between), ctx.place, lines, 2 * BINS)
+        torch.mul(gradient[lines], _blended(slopes, index, ctx.blend, lines, 2 * BINS), out=out[lines])
+    return out
+
+
+def _gradient_of_tables(levels: Tensor, tables: Tensor, gradient: Tensor, ctx: Any) -> Tensor:
+    """What arrives from above, counted in the entries that each pixel was blended from."""
+    out = tables.new_zeros(tables.numel() + 1)
+    for lines in _parts(levels):
+        level, fraction = _split(levels[lines])
+        bins = _index(level, ctx.place, lines, BINS).long().flatten()
+        for table, share in _corners(gradient[lines], ctx.blend, lines):
+            target = out[table * BINS :]
+            if ctx.between:
+                upper = share * fraction
+                target[1:].scatter_add_(0, bins, upper.flatten())
+                share = share - upper
+            target.scatter_add_(0, bins, share.flatten())
+    return out[:-1].view_as(tables)
+
+
+def _refusing_more(gradient: Tensor, *inputs: Tensor) -> Tensor:
+    """A gradient that stays connected to what it depends on, so that a second derivative is refused and not lost."""
+    if torch.compiler.is_compiling():  # which refuses second derivatives itself
+        return gradient
+    return _FirstDerivative.apply(gradient, *inputs)
+
+
+class _FirstDerivative(torch.autograd.Function):
+    @staticmethod
+    def forward(gradient: Tensor, *inputs: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, ...]:
+        raise NotImplementedError("histogram methods have first derivatives only: leave create_graph out")
 
 
 def _parts(levels: Tensor) -> Iterator[slice]:

@@ -46,7 +46,6 @@ def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             f"luminance_only: expected 3 channels, R, G and B, or 1, got shape {tuple(x.shape)} with {channels}: "
             "leave luminance_only out to treat every channel by itself"
         )
-    precise = x.to(torch.promote_types(x.dtype, torch.float32))
-    weights = torch.tensor(_LUMA, dtype=precise.dtype, device=x.device).view(3, 1, 1)
-    luma = (precise * weights).sum(-3, keepdim=True).clamp(0, 1)  # rounding may leave the range
-    return (precise + (function(luma) - luma)).clamp(0, 1).to(x.dtype)
+    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device).view(3, 1, 1)
+    luma = (x * weights).sum(-3, keepdim=True).clamp(0, 1)  # rounding may leave the range
+    return (x + (function(luma) - luma)).clamp(0, 1)

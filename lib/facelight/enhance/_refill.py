@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-BINS = 256
+from facelight.enhance._levels import BINS
 
 
 def clip_histogram(counts: Tensor, limit: Tensor) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import numbers
+
 import torch
 from torch import Tensor
 
 from facelight import _check
-from facelight.enhance import _clipping, _grid, _levels
-from facelight.enhance._luminance import on_luminance
+from facelight.enhance import _clipping, _grid, _levels, _luminance
 from facelight.enhance.clip_limits import check_clip_limit
 
 _TILES_AT_ONCE = 2**13  # histograms of 256 bins on a CPU: bounds the memory
@@ -31,9 +33,9 @@ def ahe(
         As x.
 
     Raises:
-        TypeError, ValueError: x is not a float image in [0, 1], or smaller than the grid.
+        TypeError, ValueError: x is not a float image in [0, 1], or smaller than the grid; an unknown convention.
 
-    >>> ahe(torch.full((1, 16, 16), 0.5)).unique().tolist()
+    >>> ahe(torch.full((1, 16, 16), 127 / 255)).unique().tolist()
     [1.0]
 
     Source: Pizer et al. (1987), doi 10.1016/S0734-189X(87)80186-X.
@@ -64,17 +66,19 @@ def clahe(
 
     Derivative: through the pixel's own value, the slope of the blended tables; through the histograms, clipping and
     refilling included, to all pixels of the nearest tiles; and to `clip_limit`. With `exact=False` the function is
-    continuous in x and clip_limit, and piecewise smooth: it has kinks where a pixel is at a whole level or a bin just
-    reaches the limit. At a whole level the mean of the slopes on both sides is returned, so that on 8-bit images the
-    gradient equals central differences. With `exact=True` the forward pass also has the steps of the original: the
-    whole number a, an excess handed out pixel by pixel, tables rounded to grey levels. Between steps the true
-    derivative misses what they do. The one returned follows the exact tables before they are rounded, and changes
-    them as the continuous rule would.
+    continuous in x and, above 0, in clip_limit, and piecewise smooth: it has kinks where a pixel is at a whole level
+    or a bin just reaches the limit. At a whole level the mean of the slopes on both sides is returned, so that on
+    8-bit images the gradient equals central differences. With `exact=True` the forward pass also has the steps of the
+    original: the whole number a, an excess handed out pixel by pixel, tables rounded to grey levels. Between steps the
+    true derivative misses what they do. The one returned follows the exact tables before they are rounded, and changes
+    them as the continuous rule would. There are first derivatives only, in reverse mode, and `torch.func.vmap` does
+    not work: batch along the leading axes.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
         clip_limit: limit of contrast in the units of the convention; a number, or a tensor of shape (*), one for each
-            image, or that broadcasts to (*, C), one for each channel; a tensor may require a gradient.
+            image, or that broadcasts to (*, C), one for each channel; where both fit, as (C,) does for C images, it is
+            one for each image. A tensor may require a gradient.
         grid_size: tiles down and across (rows, cols); OpenCV's `tileGridSize` is (cols, rows).
         convention: "opencv" or "matlab": the unit of the limit, what happens to the excess, and how tiles are laid out.
         exact: whole numbers as in the original, in single precision. "matlab" then rounds x for its histograms, and
@@ -82,10 +86,13 @@ def clahe(
         luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
-        As x, not rounded: rounded to 8 bits it is, for an 8-bit image, what `cv2.createCLAHE` returns.
+        As x, not rounded: rounded to 8 bits it is, for an 8-bit image, what `cv2.createCLAHE` returns. In float16 and
+        bfloat16 x does not hold 8-bit levels exactly, and the result only comes near.
 
     Raises:
-        TypeError, ValueError: x is not a float image in [0, 1] or smaller than the grid; clip_limit out of range.
+        TypeError, ValueError: x is not a float image in [0, 1] or smaller than the grid; clip_limit out of range or of
+            another shape; an unknown convention.
+        NotImplementedError: a second derivative is asked for.
 
     >>> x = torch.rand(2, 1, 32, 32, requires_grad=True)
     >>> clahe(x, 2.0).square().sum().backward()
@@ -99,7 +106,8 @@ def clahe(
     check_clip_limit(clip_limit, convention)
     rows, columns = _check_grid(grid_size, x.shape[-2], x.shape[-1])
     if luminance_only:
-        return on_luminance(lambda y: clahe(y, clip_limit, grid_size, convention=convention, exact=exact), x)
+        each = functools.partial(clahe, grid_size=grid_size, convention=convention, exact=exact)
+        return _luminance.apply(lambda y: each(y, clip_limit), x, luminance_only)
     levels, between = _levels.grey_levels(x, exact)
     limits = _for_each_channel(clip_limit, x)
     step = max(1, _TILES_AT_ONCE // (rows * columns)) if x.device.type == "cpu" else len(levels)
@@ -149,12 +157,16 @@ def _for_each_channel(clip_limit: float | Tensor, x: Tensor) -> Tensor:
 
 
 def _check_grid(grid_size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
-    if not isinstance(grid_size, tuple | list) or len(grid_size) != 2 or any(int(n) != n for n in grid_size):
+    if not isinstance(grid_size, tuple | list) or len(grid_size) != 2 or not all(map(_is_whole, grid_size)):
         raise ValueError(f"grid_size: expected two whole numbers (rows, columns), got {grid_size!r}")
-    rows, columns = (int(n) for n in grid_size)
+    rows, columns = grid_size
     if not (1 <= rows <= height and 1 <= columns <= width):
         raise ValueError(
             f"grid_size {(rows, columns)} needs an image of at least {rows}x{columns} pixels and one tile; "
             f"got {height}x{width}: use grid_size between (1, 1) and {(height, width)}"
         )
     return rows, columns
+
+
+def _is_whole(n: object) -> bool:
+    return isinstance(n, numbers.Integral) and not isinstance(n, bool)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight.enhance._levels import BINS
 
 CONVENTIONS = ("matlab", "opencv", "skimage")
-BINS = 256
 
 
 def clip_count(clip_limit: float, pixels: int, convention: str) -> int:
@@ -105,12 +105,18 @@ def check_clip_limit(clip_limit: float | Tensor, convention: str) -> None:
         _check.floating(clip_limit, "clip_limit")
         if torch.compiler.is_compiling() or clip_limit.device.type != "cpu":
             return
+    else:
+        _check.number(clip_limit, "clip_limit")
     values = clip_limit.detach().flatten().tolist() if isinstance(clip_limit, Tensor) else [clip_limit]
     highest = 1.0 if convention == "matlab" else math.inf
     for value in values:
         if not 0 <= value <= highest or value == math.inf:
             wanted = "0 to 1" if convention == "matlab" else "a finite number, at least 0"
-            other = ", or pass convention='opencv' (1 + 255 times as large)" if value > 1 else ""
+            other = (
+                ", or pass convention='opencv' (1 + 255 times as large)"
+                if 1 < value < math.inf and convention == "matlab"
+                else ""
+            )
             raise ValueError(f"clip_limit: expected {wanted} for convention {convention!r}, got {value}{other}")
 
 

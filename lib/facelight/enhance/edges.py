@@ -60,11 +60,12 @@ def tan_triggs(
         a black image and the rounding of flat regions out of the scale; the result is moved into [0, 1].
     """
     _check.images(x)
-    if len(sigma) != 2 or not sigma[0] < sigma[1]:
+    if not isinstance(sigma, tuple | list) or len(sigma) != 2 or not sigma[0] < sigma[1]:
         raise ValueError(f"sigma: expected two standard deviations (inner, outer), inner < outer, got {sigma}")
     for value, name in (
         (gamma, "gamma"), (sigma[0], "sigma"), (sigma[1], "sigma"), (alpha, "alpha"), (tau, "tau"),
     ):  # fmt: skip
+        _check.number(value, name)
         _check.positive(value, name)
 
     def power_mean(size: Tensor) -> Tensor:
@@ -109,6 +110,7 @@ def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False
     Differs from the paper: the angle lies in (-pi, pi] before it is moved into [0, 1].
     """
     _check.images(x)
+    _check.number(sigma, "sigma")
     _check.positive(sigma, "sigma")
     smooth = gaussian(sigma)
     slope = [i * weight / sigma**2 for i, weight in enumerate(smooth, -(len(smooth) // 2))]

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor
 
 from facelight import _check
-from facelight.enhance import _levels
-from facelight.enhance._luminance import on_luminance
-
-BINS = 256
+from facelight.enhance import _levels, _luminance
 
 
 def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
@@ -22,7 +19,8 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
     counts in both, in proportion; between two levels the table is a straight line.
 
     Derivative: through the pixel's own value (the slope of the table) and through the histogram; at a whole level the
-    mean of both sides. With `exact` it ignores that the table is rounded, and takes n(k0) for a constant.
+    mean of both sides; first derivatives only. With `exact` it ignores that the table is rounded, and takes n(k0) for
+    a constant.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
@@ -35,7 +33,7 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1].
 
-    >>> equalize(torch.tensor([[[0.1, 0.2, 0.3]]])).mul(255).round().tolist()
+    >>> equalize(torch.tensor([[[26, 51, 77]]]) / 255).mul(255).round().tolist()
     [[[0.0, 128.0, 255.0]]]
 
     Source: Bendjillali et al. (2020), equations (1)-(3), doi 10.11591/ijeecs.v18.i2.pp1015-1027.
@@ -43,7 +41,7 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
     """
     _check.images(x)
     if luminance_only:
-        return on_luminance(lambda y: equalize(y, exact=exact), x)
+        return _luminance.apply(lambda y: equalize(y, exact=exact), x, luminance_only)
     return _through_one_table(x, _equalizing_opencv, torch.round) if exact else _through_one_table(x, _equalizing, None)
 
 
@@ -73,7 +71,7 @@ def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tens
     """
     _check.images(x)
     if luminance_only:
-        return on_luminance(lambda y: bbhe(y, exact=exact), x)
+        return _luminance.apply(lambda y: bbhe(y, exact=exact), x, luminance_only)
     return _through_one_table(x, _bi_histogram, _levels.half_up if exact else None)
 
 
@@ -101,7 +99,7 @@ def _equalizing_opencv(counts: Tensor, mean: Tensor) -> Tensor:
     rest = counts.detach().sum(1, keepdim=True) - first
     scale = torch.full_like(rest, 255).div(rest.clamp(min=1e-6))  # not 255 / rest, which multiplies by a reciprocal
     table = ((counts.cumsum(1) - first) * scale).clamp(0, 255)
-    same = torch.arange(BINS, dtype=counts.dtype, device=counts.device)
+    same = torch.arange(_levels.BINS, dtype=counts.dtype, device=counts.device)
     return torch.where(rest <= 0, same, table)
 
 
@@ -114,4 +112,4 @@ def _bi_histogram(counts: Tensor, mean: Tensor) -> Tensor:
     above = total[:, -1:] - below
     dark = mean * total / below.clamp(min=1e-6)
     bright = mean + 1 + (254 - mean) * (total - below) / above.clamp(min=1e-6)
-    return torch.where(torch.arange(BINS, device=counts.device) <= split, dark, bright)
+    return torch.where(torch.arange(_levels.BINS, device=counts.device) <= split, dark, bright)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from facelight import _check
 from facelight.enhance.adaptive import ahe, clahe
 from facelight.enhance.edges import gradientface, tan_triggs
 from facelight.enhance.histogram import bbhe, equalize
@@ -87,7 +88,7 @@ class Fraction(nn.Module):
         return f"{self().item():.4g}"
 
 
-class Enhancer(nn.Module):
+class EnhancerModule(nn.Module):
     """What the modules below share: hold the settings, call the function.
 
     Args:
@@ -134,8 +135,14 @@ class Enhancer(nn.Module):
             value = getattr(self, name)
             if name == "clip_limit" and getattr(self, "convention", "") == "matlab":
                 kind = Fraction  # MATLAB's limit is a share
+            if isinstance(value, nn.Parameter) or (isinstance(value, Tensor) and value.ndim):
+                raise TypeError(
+                    f"{name}: trainable starts from one plain number, got {value!r}: "
+                    "to learn several, pass a torch.nn.Parameter and leave trainable out"
+                )
+            _check.number(value, name)
             try:
-                setattr(self, name, kind(value))
+                setattr(self, name, kind(float(value)))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
 
@@ -154,22 +161,23 @@ class Enhancer(nn.Module):
         return ", ".join(f"{n}={v!r}" for n, v in values.items() if not isinstance(v, nn.Module))
 
 
-class Equalize(Enhancer):
+class Equalize(EnhancerModule):
     """Histogram equalisation: `equalize`."""
 
     function = staticmethod(equalize)
 
 
-class AHE(Enhancer):
+class AHE(EnhancerModule):
     """Adaptive histogram equalisation: `ahe`."""
 
     function = staticmethod(ahe)
 
 
-class CLAHE(Enhancer):
+class CLAHE(EnhancerModule):
     """Contrast-limited adaptive histogram equalisation: `clahe`; with `trainable`, clip_limit is learned.
 
-    As a `Positive` in OpenCV's convention, as a `Fraction` in MATLAB's, whose limits lie in [0, 1].
+    As a `Positive` in OpenCV's convention, as a `Fraction` in MATLAB's, whose limits lie in [0, 1]. Learn with
+    `exact=False`: in the exact mode the gradient is that of the continuous rule, not of what the module returns.
 
     >>> layer = CLAHE(2.0, (4, 4), trainable=True)
     >>> layer(torch.rand(1, 1, 32, 32)).mean().backward()
@@ -181,7 +189,7 @@ class CLAHE(Enhancer):
     learned: ClassVar = {"clip_limit": Positive}
 
 
-class ModifiedCLAHE(Enhancer):
+class ModifiedCLAHE(EnhancerModule):
     """M-CLAHE: `modified_clahe`; with `trainable`, the limit, both amounts of blur and both thresholds are learned.
 
     clip_limit, flat and gain as `Positive` (clip_limit in MATLAB's convention as `Fraction`), prefilter and strength
@@ -197,63 +205,63 @@ class ModifiedCLAHE(Enhancer):
     }  # fmt: skip
 
 
-class BBHE(Enhancer):
+class BBHE(EnhancerModule):
     """Brightness-preserving bi-histogram equalisation: `bbhe`."""
 
     function = staticmethod(bbhe)
 
 
-class GBIE(Enhancer):
+class GBIE(EnhancerModule):
     """Gaussian-based image enhancement: `gbie`."""
 
     function = staticmethod(gbie)
 
 
-class Gamma(Enhancer):
+class Gamma(EnhancerModule):
     """A power of the image: `gamma`; with `trainable`, the exponent is learned as a `Positive`."""
 
     function = staticmethod(gamma)
     learned: ClassVar = {"gamma": Positive}
 
 
-class LogStretch(Enhancer):
+class LogStretch(EnhancerModule):
     """A logarithm from 0 to 1: `log_stretch`; with `trainable`, epsilon is learned as a `Positive`."""
 
     function = staticmethod(log_stretch)
     learned: ClassVar = {"epsilon": Positive}
 
 
-class MultiScaleRetinex(Enhancer):
+class MultiScaleRetinex(EnhancerModule):
     """Multi-scale Retinex: `multi_scale_retinex`."""
 
     function = staticmethod(multi_scale_retinex)
 
 
-class TanTriggs(Enhancer):
+class TanTriggs(EnhancerModule):
     """The chain of Tan and Triggs: `tan_triggs`."""
 
     function = staticmethod(tan_triggs)
 
 
-class Gradientface(Enhancer):
+class Gradientface(EnhancerModule):
     """The direction of the gradient: `gradientface`."""
 
     function = staticmethod(gradientface)
 
 
-class Weberface(Enhancer):
+class Weberface(EnhancerModule):
     """Differences relative to the pixel itself: `weberface`."""
 
     function = staticmethod(weberface)
 
 
-class LocalContrastNormalize(Enhancer):
+class LocalContrastNormalize(EnhancerModule):
     """Local mean and deviation removed: `local_contrast_normalize`."""
 
     function = staticmethod(local_contrast_normalize)
 
 
-class LogContrast(Enhancer):
+class LogContrast(EnhancerModule):
     """The logarithm minus its local mean: `log_contrast`."""
 
     function = staticmethod(log_contrast)

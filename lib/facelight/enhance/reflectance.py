@@ -57,9 +57,10 @@ def multi_scale_retinex(
     """
     _check.images(x)
     _check.positive(epsilon, "epsilon")
-    if len(sigmas) == 0:
-        raise ValueError("sigmas: expected at least one standard deviation in pixels, got none: try (2, 4, 8)")
+    if not isinstance(sigmas, Sequence) or len(sigmas) == 0:
+        raise ValueError(f"sigmas: expected standard deviations in pixels, got {sigmas!r}: try (2, 4, 8)")
     for sigma in sigmas:
+        _check.number(sigma, "sigmas")
         _check.positive(sigma, "sigmas")
     floor = _check.per_image(epsilon, x, "epsilon")
 
@@ -100,7 +101,7 @@ def log_contrast(
     """
     _check.images(x)
     _check.positive(epsilon, "epsilon")
-    _odd(window)
+    _check.odd(window, "window")
     scale = _check.per_image(epsilon, x, "epsilon")
 
     def contrast(y: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ def local_contrast_normalize(
     """
     _check.images(x)
     _check.positive(epsilon, "epsilon")
-    _odd(window)
+    _check.odd(window, "window")
     fade = _check.per_image(epsilon, x, "epsilon")
 
     def normalize(y: Tensor) -> Tensor:
@@ -186,8 +187,10 @@ def weberface(
     Differs from the paper: epsilon keeps the ratio finite in black.
     """
     _check.images(x)
-    for value, name in ((sigma, "sigma"), (alpha, "alpha"), (epsilon, "epsilon")):
+    for value, name in ((sigma, "sigma"), (alpha, "alpha")):
+        _check.number(value, name)
         _check.positive(value, name)
+    _check.positive(epsilon, "epsilon")
     floor = _check.per_image(epsilon, x, "epsilon")
 
     def ratio(y: Tensor) -> Tensor:
@@ -196,8 +199,3 @@ def weberface(
         return 0.5 + torch.atan(alpha * differences / (centre + floor)) / math.pi
 
     return _luminance.apply(ratio, x, luminance_only)
-
-
-def _odd(window: int) -> None:
-    if window < 3 or window % 2 == 0:
-        raise ValueError(f"window: expected an odd number of at least 3 pixels, got {window}")

@@ -80,10 +80,11 @@ def modified_clahe(
         Everything after "a slight smoothing, then low-pass filtering only in noisy regions" is our interpretation.
     """
     _check.images(x)
-    if stages not in (0, 1, 2, 3):
+    if not isinstance(stages, int) or stages not in range(4):
         raise ValueError(f"stages: expected 0 (CLAHE alone), 1, 2 or 3, got {stages}")
-    if window < 3 or window % 2 == 0:
-        raise ValueError(f"window: expected an odd number of at least 3 pixels, got {window}")
+    _check.odd(window, "window")
+    for number, name in ((sigma, "sigma"), (noise_sigma, "noise_sigma"), (softness, "softness")):
+        _check.number(number, name)
     if not 0 <= softness < float("inf"):
         raise ValueError(f"softness: expected a finite number >= 0, 0 being a hard threshold, got {softness}")
     for value, name in ((sigma, "sigma"), (noise_sigma, "noise_sigma"), (flat, "flat"), (gain, "gain")):
@@ -182,10 +183,9 @@ def gbie(
     Differs from the paper: the edge is repeated around the image; the paper says nothing of the border.
     """
     _check.images(x)
-    _check.positive(sigma, "sigma")
-    _check.positive(levels, "levels")
-    if scale is not None:
-        _check.positive(scale, "scale")
+    for value, name in ((sigma, "sigma"), (levels, "levels"), (1.0 if scale is None else scale, "scale")):
+        _check.number(value, name)
+        _check.positive(value, name)
 
     def apply(image: Tensor) -> Tensor:
         log = torch.log1p(levels * blur(image, sigma, radius=2)) / math.log1p(levels)  # from 0 for black to 1 for white

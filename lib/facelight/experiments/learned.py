@@ -242,7 +242,7 @@ def _some(mask: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def values(model: nn.Module, faces: LitFaces) -> dict[str, float]:
     """The learned settings; of `ClipLimitOf` the geometric mean of its limits, in all and in each subset."""
-    if isinstance(model, enhance.modules.Enhancer):
+    if isinstance(model, enhance.modules.EnhancerModule):
         return {name: model.settings()[name].item() for name in model.learned}
     assert isinstance(model, ClipLimitOf)
     with torch.no_grad():
