@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 
 import matplotlib.pyplot as plt
 import numpy as np
+from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -76,10 +77,9 @@ def image_grid(
 
 
 def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str], *, size: float = 8) -> None:
-    """Write each label near its point where it covers no other label and no point, with a thin line to it if it is far.
+    """Write each label near its point where it covers neither points nor labels, with a thin line to it if it is far.
 
-    A label without a line lies nearest to its own point. Where there is no room for all this, the place with the
-    fewest collisions is taken. Call it last: the limits of the axes must stand, and the layout is settled first.
+    Call it last: the limits of the axes must stand.
 
     Args:
         axes: with the points drawn.
@@ -93,63 +93,7 @@ def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], labels: Seq
     if not len(x) == len(y) == len(labels):
         raise ValueError(f"expected as many x and y as labels, got {len(x)}, {len(y)} and {len(labels)}")
     axes.figure.canvas.figure.draw_without_rendering()
-    unit = axes.figure.dpi / 72  # pixels of a point
-    points = axes.transData.transform(np.column_stack([x, y]))
-    taken = [_box(point, 7 * unit, 7 * unit) for point in points]
-    crowd = [(np.hypot(*(points - point).T) < 60 * unit).sum() for point in points]
-    for i in sorted(range(len(labels)), key=lambda i: (-crowd[i], len(labels[i]))):
-        if not labels[i]:
-            continue
-        note = axes.annotate(
-            labels[i], (x[i], y[i]), (0, 0), textcoords="offset points", ha="center", va="center", fontsize=size
-        )
-        extent = note.get_window_extent()
-        others = np.array([box for j, box in enumerate(taken) if j != i])
-        room = np.array(axes.bbox.extents)
-        far, occupied = _free_place(points, i, extent.width, extent.height, others, room, unit)
-        centre, end = ((box[:2] + box[2:]) / 2 - points[i] for box in occupied[:2])
-        note.set_position(centre / unit)
-        note.set_in_layout(False)
-        taken += list(occupied)
-        if far:
-            line = {"arrowstyle": "-", "color": "#888888", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-            note = axes.annotate("", (x[i], y[i]), end / unit, textcoords="offset points", arrowprops=line)
-            note.set_in_layout(False)
-
-
-def _free_place(
-    points: np.ndarray, i: int, width: float, height: float, others: np.ndarray, inside: np.ndarray, unit: float
-) -> tuple[bool, np.ndarray]:
-    """The best place for label i: whether it is far, and the boxes of the label and of pieces of a line to it."""
-    point, best = points[i], None
-    for gap in (5, 10, 16, 24, 34, 46, 60):
-        for angle in np.deg2rad((0, 180, 90, 270, 30, 150, 330, 210, 60, 120, 240, 300)):
-            away = np.array([np.cos(angle), np.sin(angle)])
-            box = _box(point + away * (gap * unit + 0.5 * np.array([width, height])), width + 2 * unit, height)
-            near = np.clip(points, box[:2], box[2:])  # where lines to the points would end
-            line = [_box(near[i] + t * (point - near[i]), 1, 1) for t in np.linspace(0, 0.8, 9)]
-            parts = np.array([box, *(line if gap > 10 else line[:1])])
-            outside = (box[:2] < inside[:2]).sum() + (box[2:] > inside[2:]).sum()
-            not_its_own = gap <= 10 and np.hypot(*(points - near).T).argmin() != i
-            cost = 500 * outside + 100 * _collisions(parts, others) + 50 * not_its_own + gap
-            if best is None or cost < best[0]:
-                best = cost, gap > 10, parts
-        if best is not None and best[0] <= gap:  # a larger gap is no better
-            break
-    assert best is not None
-    return best[1:]
-
-
-def _box(centre: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Left, lower, right and upper edge."""
-    half = np.array([width, height]) / 2
-    return np.concatenate([centre - half, centre + half])
-
-
-def _collisions(boxes: np.ndarray, others: np.ndarray) -> int:
-    """How many pairs of boxes (N, 4) and (M, 4) overlap."""
-    if not len(others):
-        return 0
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return int((low < high).all(-1).sum())
+    notes = [axes.text(a, b, label, fontsize=size) for a, b, label in zip(x, y, labels, strict=True) if label]
+    line = {"arrowstyle": "-", "color": "#888888", "lw": 0.6}
+    room = {"expand": (1.2, 1.7), "force_text": (0.2, 0.5), "force_static": (0.3, 0.6), "force_explode": (0.3, 0.8)}
+    adjust_text(notes, x=list(x), y=list(y), ax=axes, iter_lim=400, min_arrow_len=8, arrowprops=line, **room)
