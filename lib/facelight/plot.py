@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 
 import matplotlib.pyplot as plt
 import numpy as np
-from adjustText import adjust_text
+import textalloc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -93,7 +93,20 @@ def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], labels: Seq
     if not len(x) == len(y) == len(labels):
         raise ValueError(f"expected as many x and y as labels, got {len(x)}, {len(y)} and {len(labels)}")
     axes.figure.canvas.figure.draw_without_rendering()
-    notes = [axes.text(a, b, label, fontsize=size) for a, b, label in zip(x, y, labels, strict=True) if label]
-    line = {"arrowstyle": "-", "color": "#888888", "lw": 0.6}
-    room = {"expand": (1.2, 1.7), "force_text": (0.2, 0.5), "force_static": (0.3, 0.6), "force_explode": (0.3, 0.8)}
-    adjust_text(notes, x=list(x), y=list(y), ax=axes, iter_lim=400, min_arrow_len=8, arrowprops=line, **room)
+    placed = [i for i, label in enumerate(labels) if label]
+    textalloc.allocate(
+        axes,
+        [x[i] for i in placed],
+        [y[i] for i in placed],
+        [labels[i] for i in placed],
+        x_scatter=list(x),
+        y_scatter=list(y),
+        textsize=size,
+        linecolor="#888888",
+        linewidth=0.6,
+        min_distance=0.014,
+        max_distance=0.12,
+        margin=0.008,
+        nbr_candidates=800,
+        plot_kwargs={"marker": ""},
+    )
