@@ -23,8 +23,13 @@ def plain_to_rst(line: str) -> str:
 
 
 def process(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
-    """Rewrite the lines of one docstring in place, before its sections are read."""
-    lines[:] = [plain_to_rst(line) for line in lines]
+    """Rewrite the lines of one docstring in place, before its sections are read; differences are a paragraph."""
+    found = []
+    for line in lines:
+        if line.startswith("Differs from the paper:"):
+            found.append("")
+        found.append(plain_to_rst(line))
+    lines[:] = found
 
 
 def setup(app: Any) -> dict[str, bool]:
