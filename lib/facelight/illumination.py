@@ -1,4 +1,4 @@
-"""Changing the light of an image: `darken`, `gamma_correct`, `sensor_noise`, sRGB. Undoing it belongs to `enhance`."""
+"""Changing the light of an image: `darken`, `relight`, `sensor_noise` and others. Undoing it belongs to `enhance`."""
 
 from __future__ import annotations
 
@@ -111,6 +111,48 @@ def darken(x: Tensor, factor: float | Tensor, *, quantize: bool = True, linear_l
     y = y.clamp(max=1)
     y = _encode(y) if linear_light else y
     return _round(y, 256) if quantize else y
+
+
+def relight(
+    x: Tensor, across: float | Tensor, down: float | Tensor, *, gain: float | Tensor = 1.0, linear_light: bool = False
+) -> Tensor:
+    """Multiply an image by a light that grows exponentially from one side to the other.
+
+        y = min(1, gain * exp(across * u + down * v) * x),    u, v in [-1, 1] from left to right and from top to bottom
+
+    It is the smoothest positive light with a given direction: its logarithm is a plane, so any two of them multiply to
+    a third. Shadows and the shape of the face are not in it; a rendered face (`data.synthetic`) has both.
+
+    Args:
+        x: sRGB images (*, C, H, W), float in [0, 1].
+        across: slope of the logarithm of the light, per half width; ln 2 doubles it from the middle to the right edge.
+            One number, or one per image: shape (B,) for x: (B, C, H, W).
+        down: the same per half height, towards the bottom.
+        gain: > 0, of the light in the middle.
+        linear_light: multiply linear light instead of sRGB values.
+
+    Returns:
+        sRGB images in [0, 1], same shape and dtype; what exceeds 1 is clipped, with gradient 0.
+
+    Raises:
+        TypeError: x is not a floating-point tensor.
+        ValueError: wrong shape or range of x, gain not positive, or one of them not one per image.
+
+    >>> relight(torch.full((1, 1, 3), 0.2), across=0.6931, down=0.0)
+    tensor([[[0.1000, 0.2000, 0.4000]]])
+    """
+    _check.images(x)
+    _check.positive(gain, "gain")
+    across, down, gain = (
+        torch.as_tensor(_check.per_image(value, x, name), dtype=x.dtype, device=x.device)
+        for value, name in ((across, "across"), (down, "down"), (gain, "gain"))
+    )
+    height, width = x.shape[-2:]
+    u = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device) if width > 1 else x.new_zeros(1)
+    v = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device) if height > 1 else x.new_zeros(1)
+    light = gain * torch.exp(across * u + down * v[:, None])
+    y = ((_decode(x) if linear_light else x) * light).clamp(max=1)
+    return _encode(y) if linear_light else y
 
 
 def gamma_correct(x: Tensor, gamma: float | Tensor) -> Tensor:

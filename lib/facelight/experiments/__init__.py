@@ -5,12 +5,25 @@ from __future__ import annotations
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.learned import Learned
 from facelight.experiments.nearest import Nearest
+from facelight.experiments.networks import Network
 from facelight.experiments.preprocessing import Preprocessing
+from facelight.experiments.recognition import Recognition
 from facelight.results import Record
 
-__all__ = ["EXPERIMENTS", "FAMILY", "PROFILES", "Enhancer", "Learned", "Nearest", "Preprocessing", "run"]
+__all__ = [
+    "EXPERIMENTS",
+    "FAMILY",
+    "PROFILES",
+    "Enhancer",
+    "Learned",
+    "Nearest",
+    "Network",
+    "Preprocessing",
+    "Recognition",
+    "run",
+]
 
-EXPERIMENTS = ("preprocessing", "nearest", "learned")
+EXPERIMENTS = ("preprocessing", "nearest", "learned", "recognition")
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -21,8 +34,9 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
     call continues where it stopped; "smoke" and "book" measure a few synthetic pictures and save nothing.
 
     Args:
-        experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training) or
-            "learned" (settings of CLAHE by gradient descent and by search).
+        experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
+            (settings of CLAHE by gradient descent and by search) or "recognition" (methods and networks under the same
+            protocols).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -30,8 +44,9 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import learned, nearest, preprocessing
+    from facelight.experiments import learned, nearest, preprocessing, recognition
 
     _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    return {"preprocessing": preprocessing, "nearest": nearest, "learned": learned}[experiment].run(profile)
+    modules = {"preprocessing": preprocessing, "nearest": nearest, "learned": learned, "recognition": recognition}
+    return modules[experiment].run(profile)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
+from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
 from facelight import results
 from facelight.data import pie, yaleb
-from facelight.data.samples import LitFaces
+from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight.experiments.enhancers import Enhancer, fingerprint
 from facelight.results import Record
 
 PIXELS_AT_ONCE = 2**20
+RECORDING = ("laptop", "full")  # the profiles whose runs are saved
 
 
 class Config(Protocol):
@@ -29,57 +34,111 @@ class Config(Protocol):
     def dataset(self) -> str: ...
     @property
     def enhancer(self) -> Enhancer: ...
+    def __hash__(self) -> int: ...
 
 
 C = TypeVar("C", bound=Config)
-Measure: TypeAlias = Callable[[C, LitFaces], tuple[Mapping[str, Any], str, int]]
+Faces = TypeVar("Faces", LitFaces, LandmarkFaces)
+Measured: TypeAlias = tuple[Mapping[str, Any], str, int]
 
 
 def measure_all(
     experiment: str,
     profile: str,
     configs: Sequence[C],
-    load: Callable[[str], LitFaces],
-    measure: Measure[C],
+    load: Callable[[str], Faces],
+    measure: Callable[[C, Faces, Path | None], Measured],
     same_as: Callable[[C], Hashable] | None = None,
 ) -> list[Record]:
-    """Measure the runs in order and return their records; see `facelight.experiments.run`.
+    """Measure the runs and return their records in order; see `facelight.experiments.run`.
+
+    Several processes may call this at the same time: a run that another one has in hand is left to it, and waited for
+    at the end. The lock of a process that was killed is free again.
 
     Args:
         experiment, profile: as named on the command line.
         configs: one a run.
         load: the pictures of a data set; called once for each set that is needed.
-        measure: metrics of a run on them, the split that it used, and the number of pictures in it.
+        measure: metrics of a run on them, the split that it used, and the number of pictures in it. It is given a
+            folder for what an interrupted run continues from, not made yet, or None where nothing is kept.
         same_as: what equal experiments have in common, of which only the first is measured; default: the configuration.
+
+    Raises:
+        OSError: the folder of the records cannot be written.
     """
-    keep = profile in ("laptop", "full")
-    loaded: dict[str, LitFaces] = {}
+    same_as = same_as or (lambda config: config)
+    loaded: dict[str, Faces] = {}
     measured: dict[Hashable, Record] = {}
-    records = []
-    for config in tqdm(configs, desc=f"{experiment}, {profile}", unit="run", disable=not keep):
-        item = results.find(experiment, config, getattr(config, "seed", None)) if keep else None
-        same = same_as(config) if same_as else config
+    found: dict[int, Record] = {}
+
+    def record(config: C, place: Path | None) -> Record:
+        if config.dataset not in loaded:
+            loaded[config.dataset] = load(config.dataset)
+        same = measured.get(same_as(config))
+        return _record(experiment, profile, config, loaded[config.dataset], measure, same, place)
+
+    bar = tqdm(desc=f"{experiment}, {profile}", total=len(configs), unit="run", disable=profile not in RECORDING)
+    with bar:
+        for patient in (False, True):  # what another process has in hand comes last
+            elsewhere: set[Hashable] = set()
+            for i, config in enumerate(configs):
+                same = same_as(config)
+                if i in found or same in elsewhere:
+                    continue
+                item = _once(experiment, config, record, patient) if profile in RECORDING else record(config, None)
+                if item is None:
+                    elsewhere.add(same)
+                else:
+                    found[i] = measured[same] = item
+                    bar.update()
+    return [found[i] for i in range(len(configs))]
+
+
+def _once(experiment: str, config: C, measure: Callable[[C, Path], Record], patient: bool) -> Record | None:
+    """The saved record of a run, measured now if nobody has; None while another process does, unless patient."""
+    seed = getattr(config, "seed", None)
+    place = workplace(experiment, config)
+    lock = Path(f"{place}.lock")
+    item = results.find(experiment, config, seed)
+    if item is not None and not lock.exists():
+        return item
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        hold = FileLock(lock).acquire(timeout=-1 if patient else 0)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise OSError(f"cannot write to {place.parent} ({error}): set FACELIGHT_RESULTS to another folder") from error
+    with hold:
+        item = results.find(experiment, config, seed)  # the other process may just have finished
         if item is None:
-            if config.dataset not in loaded:
-                loaded[config.dataset] = load(config.dataset)
-            item = _record(experiment, profile, config, loaded[config.dataset], measure, measured.get(same))
-            if keep:
-                results.save(item)
-        measured[same] = item
-        records.append(item)
-    return records
+            item = measure(config, place)
+            results.save(item)
+        shutil.rmtree(place, ignore_errors=True)
+        lock.unlink(missing_ok=True)  # last: a lock beside a record says that the folder may still be there
+    return item
+
+
+def workplace(experiment: str, config: Any) -> Path:
+    """Folder for what an interrupted run continues from, beside the records; with `.lock`, who has it in hand."""
+    name = results.key(experiment, dataclasses.asdict(config), getattr(config, "seed", None))
+    return results.root() / ".unfinished" / experiment / name
 
 
 def _record(
     experiment: str,
     profile: str,
     config: C,
-    faces: LitFaces,
-    measure: Measure[C],
+    faces: Faces,
+    measure: Callable[[C, Faces, Path | None], Measured],
     same: Record | None,
+    place: Path | None,
 ) -> Record:
     start = time.perf_counter()
-    metrics, split, count = (same.metrics, same.data["split"], same.data["count"]) if same else measure(config, faces)
+    if same is None:
+        metrics, split, count = measure(config, faces, place)
+    else:
+        metrics, split, count = same.metrics, same.data["split"], same.data["count"]
     return results.record(
         experiment,
         config,

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -294,7 +295,7 @@ def run(profile: str) -> list[Record]:
     return measure_all(NAME, profile, configs(profile), load, _measured)
 
 
-def _measured(config: Learned, faces: LitFaces) -> tuple[dict[str, Any], str, int]:
+def _measured(config: Learned, faces: LitFaces, _: Path | None) -> tuple[dict[str, Any], str, int]:
     train, validation, test = config.people
     text = f"{train} people for training, {validation} for validation, {test} for test, seed {config.seed}"
     return measure(config, faces), text, len(faces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -101,7 +102,7 @@ def run(profile: str) -> list[Record]:
     return measure_all(NAME, profile, configs(profile), load, _measured)
 
 
-def _measured(config: Nearest, faces: LitFaces) -> tuple[dict[str, Any], str, int]:
+def _measured(config: Nearest, faces: LitFaces, _: Path | None) -> tuple[dict[str, Any], str, int]:
     return measure(config, faces), "gallery: subset 1, probes: subsets 2 to 5", len(faces)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -198,7 +199,7 @@ def run(profile: str) -> list[Record]:
     return measure_all(NAME, profile, configs(profile), load, _measured, same_as)
 
 
-def _measured(config: Preprocessing, faces: LitFaces) -> tuple[dict[str, Any], str, int]:
+def _measured(config: Preprocessing, faces: LitFaces, _: Path | None) -> tuple[dict[str, Any], str, int]:
     some = faces.select(range(0, len(faces), config.every)) if config.every > 1 else faces
     return measure(config, some), f"every {config.every}", len(some)
 

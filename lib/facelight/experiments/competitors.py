@@ -1,0 +1,298 @@
+"""Recognisers without a deep network, all of one form: a gallery of enhanced pictures with labels, and probes to name.
+
+All are deterministic, and none looks at a probe while it names another. Nothing is enhanced here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facelight import _check, metrics
+
+_POINTS, _RADIUS, _PATTERNS = 8, 2, 59  # of local binary patterns
+
+
+def recognise(method: str, gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
+    """Name the probes by one of `METHODS` with its default settings.
+
+    Args:
+        method: a key of `METHODS`.
+        gallery: enhanced pictures of known people (G, C, H, W), float in [0, 1].
+        labels: their identities (G,), integer.
+        probes: enhanced pictures (N, C, H, W), float in [0, 1].
+
+    Returns:
+        Identities (N,), int64.
+
+    Raises:
+        TypeError: pictures are not floating point or labels are not integer.
+        ValueError: an unknown method, shapes that do not fit, an empty gallery, values outside [0, 1], or a gallery
+            that `pca` or `lda` cannot learn from.
+
+    >>> gallery = torch.eye(4).view(4, 1, 2, 2)
+    >>> recognise("ridge", gallery, torch.tensor([3, 3, 5, 5]), gallery[[2, 0]])
+    tensor([5, 3])
+    """
+    _check.one_of(method, tuple(METHODS), "method")
+    return METHODS[method](gallery, labels, probes)
+
+
+def nearest(gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
+    """The label of the picture with the highest correlation: `metrics.nearest_neighbour` with `centre`."""
+    _check_faces(gallery, labels, probes)
+    return metrics.nearest_neighbour(gallery, labels, probes, centre=True).long()
+
+
+def shifted_nearest(gallery: Tensor, labels: Tensor, probes: Tensor, *, reach: int = 1) -> Tensor:
+    """The label of the picture with the highest correlation at any shift of a few pixels.
+
+        label(p) = labels[argmax_g max_d  corr(p, g moved by d)],   d = (dy, dx), |dy| <= reach, |dx| <= reach
+
+    Only the inner part of the probe, without `reach` pixels at each border, is compared, so that every shift compares
+    as many pixels and none is invented. Of equal correlations the smaller shift counts, then the first picture.
+
+    Args:
+        gallery, labels, probes: see `recognise`.
+        reach: largest shift in pixels, in both directions. 0 is `nearest`.
+
+    Returns:
+        Identities (N,), int64. Memory is needed for copies of gallery and probes and for N x G similarities.
+
+    Source: Brunelli, Poggio (1993), doi:10.1109/34.254061 (correlation of templates, located by its highest value).
+    """
+    _check_faces(gallery, labels, probes)
+    height, width = gallery.shape[-2:]
+    rows, columns = height - 2 * reach, width - 2 * reach
+    if reach < 0 or rows < 1 or columns < 1:
+        raise ValueError(
+            f"reach: expected 0 to {(min(height, width) - 1) // 2} for pictures of {height}x{width}, got {reach}"
+        )
+    inner = _directions(probes[..., reach : reach + rows, reach : reach + columns])
+    best = torch.full((len(probes),), -torch.inf, dtype=inner.dtype)
+    found = torch.zeros(len(probes), dtype=torch.long)
+    shifts = product(range(2 * reach + 1), repeat=2)
+    for y, x in sorted(shifts, key=lambda s: (s[0] - reach) ** 2 + (s[1] - reach) ** 2):
+        moved = _directions(gallery[..., y : y + rows, x : x + columns])
+        similarity, index = (inner @ moved.T).max(1)
+        better = similarity > best
+        best, found = torch.where(better, similarity, best), torch.where(better, index, found)
+    return labels[found].long()
+
+
+def pca(gallery: Tensor, labels: Tensor, probes: Tensor, *, variance: float = 0.98, whiten: bool = False) -> Tensor:
+    """Eigenfaces: the nearest picture by cosine in the space of the gallery's principal components.
+
+    Pictures are vectors x, as they are; with the mean m of the gallery and the leading eigenvectors of its covariance
+    in W, they become W^T (x - m).
+
+    Args:
+        gallery, labels, probes: see `recognise`.
+        variance: share of the gallery's variance that the components keep, in (0, 1].
+        whiten: divide each component by its standard deviation.
+
+    Raises:
+        ValueError: also when all pictures of the gallery are equal.
+
+    Source: Turk, Pentland (1991), doi:10.1162/jocn.1991.3.1.71.
+    Differs from the paper: it compares by Euclidean distance, in a number of components chosen by hand. The cosine
+        leaves out how far a picture is from the mean face, which changes with the light.
+    """
+    _check_faces(gallery, labels, probes)
+    space = _principal(gallery, variance, whiten)
+    return _nearest_in(space.transform, gallery, labels, probes)
+
+
+def lda(gallery: Tensor, labels: Tensor, probes: Tensor, *, variance: float = 0.98) -> Tensor:
+    """Fisherfaces: the nearest picture by cosine in the space that separates the people of the gallery.
+
+    Principal components first, at most G - c of G pictures of c people, so that the scatter within people S_w is
+    regular; then the at most c - 1 directions along which the scatter between people S_b is not zero:
+
+        S_b v = lambda S_w v,   v^T S_w v = 1
+
+    Args:
+        gallery, labels, probes: see `recognise`.
+        variance: share of the gallery's variance that the principal components keep, in (0, 1]; 1 keeps all G - c.
+
+    Raises:
+        ValueError: also when nobody has two pictures, when all are of one person, or when all are equal.
+
+    Source: Belhumeur, Hespanha, Kriegman (1997), doi:10.1109/34.598228.
+    Differs from the paper: it keeps G - c components and compares by Euclidean distance. In the last of these
+        components the gallery hardly varies; division by S_w magnifies them, and with them what is chance in a probe.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    _check_faces(gallery, labels, probes)
+    people = len(labels.unique())
+    if not 1 < people < len(labels):
+        raise ValueError(
+            f"lda: expected two people or more and two pictures or more of someone, got {len(labels)} pictures and "
+            f"{people} identities: give more pictures, or take a method that needs only one of each, such as 'ridge'"
+        )
+    principal, most = _principal(gallery, variance), len(labels) - people
+    within = principal.transform(_rows(gallery))[:, :most]
+    fisher = LinearDiscriminantAnalysis().fit(within, labels.numpy())
+    return _nearest_in(lambda x: fisher.transform(principal.transform(x)[:, :most]), gallery, labels, probes)
+
+
+def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1) -> Tensor:
+    """Regularised least squares, one person against the rest: the label of the largest value.
+
+    With pictures as vectors x less their own mean and of length 1, X those of the gallery less the mean vector m of the
+    gallery, and y = 1 for the pictures of a person and -1 for the others:
+
+        f(x) = (x - m)^T X^T (X X^T + a I)^-1 (y - mean(y)) + mean(y),   a = alpha * trace(X X^T) / G
+
+    with as many unknowns as pictures (scikit-learn solves for the weights of pixels where those are fewer). Up to the
+    last step this is linear discriminant analysis with shrinkage: X^T (y - mean(y)) is the person's mean less m, times
+    a number, so the weights of all people span (X^T X + a I)^-1 of these differences, the discriminant space of LDA
+    with the scatter S_w + a I within people (optimal scoring). S_w need not be regular: one picture of each person is
+    enough.
+
+    Args:
+        gallery, labels, probes: see `recognise`.
+        alpha: strength of the shrinkage beside the mean squared length of the rows of X, > 0.
+
+    Source: Hastie, Buja, Tibshirani (1995), doi:10.1214/aos/1176324456.
+    Differs from the paper: the largest value counts, not the nearest mean of a person in the discriminant space.
+    """
+    from sklearn.linear_model import RidgeClassifier
+
+    _check_faces(gallery, labels, probes)
+    _check.positive(alpha, "alpha")
+    known, asked = _rows(_directions(gallery)), _rows(_directions(probes))
+    spread = np.square(known - known.mean(0)).sum(1).mean()
+    if not len(probes) or spread < 1e-12:  # nothing to ask, or nothing to tell people apart by
+        return labels[:1].long().expand(len(probes)).clone()
+    classifier = RidgeClassifier(alpha * spread).fit(known, labels.numpy())
+    return torch.from_numpy(classifier.predict(asked)).long()
+
+
+def lbp(gallery: Tensor, labels: Tensor, probes: Tensor, *, cell: int = 10) -> Tensor:
+    """The nearest picture by chi-square distance of histograms of local binary patterns.
+
+        chi2(a, b) = sum_i (a_i - b_i)^2 / (a_i + b_i)
+
+    with the histograms `lbp_histograms` of two pictures; after `enhance.tan_triggs`, "Tan-Triggs + LBP".
+
+    Args:
+        gallery, labels, probes: see `recognise`.
+        cell: side of a cell in pixels, about; see `lbp_histograms`.
+
+    Source: Ahonen, Hadid, Pietikäinen (2006), doi:10.1109/TPAMI.2006.244.
+    Differs from the paper: its cells are 18x21 pixels of pictures of 130x150, in a grid of 7x7; none has a weight here.
+    """
+    _check_faces(gallery, labels, probes)
+    known, asked = lbp_histograms(gallery, cell=cell), lbp_histograms(probes, cell=cell)
+    return labels[nearest_by_chi_square(known, asked)].long()
+
+
+def lbp_histograms(x: Tensor, *, cell: int = 10) -> Tensor:
+    """Histograms of uniform local binary patterns in a grid of cells, side by side.
+
+    A pattern says which of 8 points on a circle of radius 2 are at least as bright as the pixel in the middle; the 58
+    patterns with at most two changes around the circle have a bin each, all others share one. Pictures are rounded to
+    grey levels first: in a flat region of a float picture the last bit would decide. The border is repeated outwards.
+
+    Args:
+        x: pictures (N, C, H, W), float in [0, 1].
+        cell: side of a cell in pixels, >= 1; there are round(H / cell) x round(W / cell) cells, at least one, of sizes
+            that differ by at most a pixel.
+
+    Returns:
+        Share of the pixels of a cell that have each pattern, (N, C * cells * 59), float32; in a row, they sum to
+        C * cells.
+
+    Source: Ojala, Pietikäinen, Mäenpää (2002), doi:10.1109/TPAMI.2002.1017623; Ahonen et al. (2006).
+    """
+    from skimage.feature import local_binary_pattern
+
+    _check.images(x)
+    if x.ndim != 4 or cell < 1:
+        raise ValueError(f"expected x (N, C, H, W) and cell >= 1 pixel; got {tuple(x.shape)} and {cell}")
+    count, channels, height, width = x.shape
+    rows, columns = (max(1, round(side / cell)) for side in (height, width))
+    cells = (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+    size = np.bincount(cells.ravel())[:, None]
+    inner = slice(_RADIUS, -_RADIUS)
+    grey = (x.detach() * 255).round().byte().flatten(0, 1).numpy()
+    found = np.empty((len(grey), size.size, _PATTERNS), np.float32)
+    for i, picture in enumerate(np.pad(grey, ((0, 0), (_RADIUS, _RADIUS), (_RADIUS, _RADIUS)), mode="edge")):
+        pattern = local_binary_pattern(picture, _POINTS, _RADIUS, "nri_uniform")[inner, inner].astype(np.int64)
+        bins = (cells * _PATTERNS + pattern).ravel()
+        found[i] = np.bincount(bins, minlength=size.size * _PATTERNS).reshape(-1, _PATTERNS) / size
+    return torch.from_numpy(found).reshape(count, channels * size.size * _PATTERNS)
+
+
+def nearest_by_chi_square(gallery: Tensor, probes: Tensor) -> Tensor:
+    """Index of the histogram in gallery (G, B) with the smallest chi-square distance to each of the probes (N, B).
+
+    All histograms must have the same sum s. Then chi2(a, b) = 2 s - 4 sum_i a_i b_i / (a_i + b_i), and only the bins
+    that are not empty in the probe count. Of equal distances the first counts. Memory is needed for some copies of the
+    gallery.
+    """
+    columns = gallery.T.contiguous()
+    found = torch.zeros(len(probes), dtype=torch.long)
+    for i, probe in enumerate(probes):
+        filled = probe.nonzero()[:, 0]
+        a, b = columns[filled], probe[filled, None]
+        found[i] = (a * b).div_(a + b).sum(0).argmax()
+    return found
+
+
+METHODS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "nearest": nearest,
+    "shifted nearest": shifted_nearest,
+    "pca": pca,
+    "lda": lda,
+    "ridge": ridge,
+    "lbp": lbp,
+}
+
+
+def _check_faces(gallery: Tensor, labels: Tensor, probes: Tensor) -> None:
+    _check.images(gallery, "gallery")
+    _check.images(probes, "probes")
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(f"labels: expected integer identities, got {labels.dtype}: convert with .long()")
+    fits = gallery.ndim == probes.ndim == 4 and probes.shape[1:] == gallery.shape[1:]
+    if not fits or not len(gallery) or labels.shape != gallery.shape[:1]:
+        shapes = ", ".join(str(tuple(value.shape)) for value in (gallery, labels, probes))
+        raise ValueError(f"expected gallery (G, C, H, W), labels (G,) and probes (N, C, H, W), G > 0; got {shapes}")
+
+
+def _directions(x: Tensor) -> Tensor:
+    """Pictures as vectors less their mean, of length 1 (N, D); zeros for a picture without contrast."""
+    flat = x.detach().flatten(1).float()
+    flat = flat - flat.mean(1, keepdim=True)
+    length = flat.norm(dim=1, keepdim=True)
+    return torch.where(length > 1e-6 * flat.shape[1] ** 0.5, flat / length, 0.0)
+
+
+def _rows(x: Tensor) -> np.ndarray:
+    return x.detach().flatten(1).double().numpy()
+
+
+def _principal(gallery: Tensor, variance: float, whiten: bool = False) -> Any:
+    from sklearn.decomposition import PCA
+
+    if not 0 < variance <= 1:
+        raise ValueError(f"variance: expected a share in (0, 1], got {variance}")
+    if bool((gallery == gallery[0]).all()):
+        raise ValueError("gallery: all pictures are equal, so there is no principal component: give different pictures")
+    kept = variance if variance < 1 else min(len(gallery) - 1, gallery[0].numel())
+    return PCA(kept, whiten=whiten, svd_solver="full").fit(_rows(gallery))
+
+
+def _nearest_in(space: Callable[[np.ndarray], np.ndarray], gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
+    """The nearest picture by cosine after a map of vectors into another space."""
+    known = torch.from_numpy(space(_rows(gallery)))
+    asked = torch.from_numpy(space(_rows(probes))) if len(probes) else known[:0]
+    return metrics.nearest_neighbour(known, labels, asked, centre=False).long()

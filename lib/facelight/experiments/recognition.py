@@ -1,0 +1,238 @@
+"""Experiment "recognition": who is it? Enhancers, classical methods and networks under the same protocols."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facelight import _check, train
+from facelight.data.pie import PieFaces
+from facelight.data.samples import LitFaces
+from facelight.experiments import competitors, networks, protocols
+from facelight.experiments._runs import RECORDING, in_parts, measure_all, read
+from facelight.experiments.enhancers import FAMILY, Enhancer
+from facelight.experiments.networks import Network
+from facelight.results import Record
+
+NAME = "recognition"
+DATASETS = ("yaleb", "pie", "synthetic")
+PEOPLE = 38  # rendered, as many as in Extended Yale B
+FEW_PEOPLE = 12
+SEEDS = (0, 1, 2)
+LIT = ("random", "subset 1", "held-out lights", "one image")
+PIE_PROTOCOLS = ("random", "one flash", "room light")
+DRAWN = ("random", "held-out lights", "one flash")  # protocols that depend on the seed
+FEW = ("Input", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB", "Tan-Triggs", "local contrast")
+COMPARED = (
+    "Input", "HE", "BBHE", "GBIE, corrected", "CLAHE 2, OpenCV", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB",
+    "Retinex", "Tan-Triggs", "Weberface", "local contrast", "ln minus local mean",
+)  # fmt: skip
+SMALL = (48, 42)  # of the pictures that networks are trained on
+RECIPE = train.Recipe(epochs=40, batch=50, learning_rate=1e-3, weight_decay=0.05, warmup=0.05)
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Train on some pictures, name the others.
+
+    A picture is resized, bilinearly with antialiasing, rounded to grey levels, and only then enhanced.
+
+    Args:
+        dataset: "yaleb", "pie" or "synthetic", rendered faces under the lights of Extended Yale B.
+        protocol: who is trained on and who is tested, see `protocols.split`.
+        enhancer: with its settings.
+        seed: of the split and, for a network, of weights, batches and changes.
+        size: (H, W) of the pictures that are enhanced and compared.
+        methods: of `competitors.METHODS`; empty with a network.
+        network: what is trained instead.
+    """
+
+    dataset: str = "yaleb"
+    protocol: str = "random"
+    enhancer: Enhancer = field(default_factory=Enhancer)
+    seed: int = 0
+    size: tuple[int, int] = (96, 84)
+    methods: tuple[str, ...] = ()
+    network: Network | None = None
+
+    def __post_init__(self) -> None:
+        _check.one_of(self.dataset, DATASETS, "dataset")
+        _check.one_of(self.protocol, protocols.PROTOCOLS, "protocol")
+        for method in self.methods:
+            _check.one_of(method, tuple(competitors.METHODS), "methods")
+        if not isinstance(self.enhancer, Enhancer):
+            raise TypeError(f"enhancer: expected an Enhancer, got {self.enhancer!r}: write Enhancer({self.enhancer!r})")
+        if bool(self.methods) == (self.network is not None):
+            raise ValueError("methods, network: expected one of them: name methods or give a network")
+
+
+def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> dict[str, Any]:
+    """What is recorded of a run.
+
+    For each method (`network` for a network) `right` and `count`: pictures recognised and tested in each group, the
+    illumination subsets or, of CMU PIE, the cameras; `wrong`, how many failed under each light; and `confused`, the five
+    most frequent mistakes. For a network also the training curve.
+
+    Args:
+        config: what is run.
+        faces: the whole data set, as `load` returns it.
+        place: folder for the checkpoint of a network; None keeps nothing.
+    """
+    part = protocols.split(faces, config.protocol, config.seed)
+    known, asked = faces.select(part.train), faces.select(part.test)
+    if config.network is not None:
+        pred, curve = _by_network(config, _resized(known, config.size), _resized(asked, config.size), place)
+        return {"network": _counted(asked, pred), "curve": curve, "trained_on": len(known)}
+    gallery, probes = (
+        in_parts(lambda x: config.enhancer(x).movedim(0, -1), f.image, config.size).movedim(-1, 0)
+        for f in (known, asked)
+    )
+    named = {m: competitors.recognise(m, gallery, known.identity, probes) for m in config.methods}
+    return {m: _counted(asked, pred) for m, pred in named.items()} | {"trained_on": len(known)}
+
+
+def _by_network(
+    config: Recognition, known: LitFaces, asked: LitFaces, place: Path | None
+) -> tuple[Tensor, train.Curve]:
+    """Identities of the pictures asked for, and the training curve."""
+    network = config.network
+    assert network is not None
+    checkpoint = None if place is None else place / "checkpoint.pt"
+    whose = f"{config} with the code {code()} and torch {torch.__version__}"
+
+    def recognise() -> tuple[Tensor, train.Curve]:
+        return networks.recognise(
+            network, config.enhancer, known, asked, seed=config.seed, checkpoint=checkpoint, identity=whose
+        )
+
+    try:
+        scores, curve = recognise()
+    except train.CheckpointError as problem:  # left by another version of the code: what it trained is not this run
+        assert checkpoint is not None
+        warnings.warn(f"{problem}\nthe checkpoint is dropped and the run starts again", stacklevel=2)
+        checkpoint.unlink()
+        scores, curve = recognise()
+    return known.identity.unique()[scores.argmax(1)], curve
+
+
+def rate(found: dict[str, Any]) -> float:
+    """Share of all pictures that were recognised, from what `measure` counted for a method."""
+    return sum(found["right"].values()) / sum(found["count"].values())
+
+
+def rate_of_groups(found: dict[str, Any]) -> float:
+    """Unweighted mean of the rates of the groups."""
+    return sum(found["right"][g] / found["count"][g] for g in found["count"]) / len(found["count"])
+
+
+def _counted(asked: LitFaces, pred: Tensor) -> dict[str, Any]:
+    right, group = pred == asked.identity, protocols.groups(asked)
+    wrong = collections.Counter(light for light, ok in zip(lights(asked), right.tolist(), strict=True) if not ok)
+    pairs = zip(asked.identity[~right].tolist(), pred[~right].tolist(), strict=True)
+    return {
+        "right": {str(int(g)): int(right[group == g].sum()) for g in group.unique()},
+        "count": {str(int(g)): int((group == g).sum()) for g in group.unique()},
+        "wrong": dict(sorted(wrong.items())),
+        "confused": {f"{a} for {b}": n for (b, a), n in collections.Counter(pairs).most_common(5)},
+    }
+
+
+def lights(faces: LitFaces) -> list[str]:
+    """The light of each picture: "+035-20", azimuth and elevation in degrees; of CMU PIE session and flash."""
+    if isinstance(faces, PieFaces):
+        return [f"{session} {flash:02d}" for session, flash in zip(faces.session, faces.flash.tolist(), strict=True)]
+    return [f"{a:+04.0f}{e:+03.0f}" for a, e in zip(faces.azimuth.tolist(), faces.elevation.tolist(), strict=True)]
+
+
+def code() -> str:
+    """Twelve digits that stand for the source of the library: a checkpoint of other code is not continued."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(train.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def configs(profile: str) -> list[Recognition]:
+    """The runs of a profile."""
+    if profile in ("smoke", "book"):
+        return list(_small())
+    return [*_classical(), *_windows(), *_networks()]
+
+
+def _small() -> Iterable[Recognition]:
+    """Every kind of run once, on a few rendered faces."""
+    net = Network(recipe=train.Recipe(epochs=2, batch=16))
+    for protocol in LIT:
+        yield Recognition("synthetic", protocol, FAMILY["Tan-Triggs"], methods=_methods(protocol), size=(48, 42))
+    yield Recognition("synthetic", "random", FAMILY["M-CLAHE 0.01, MATLAB"], network=net, size=(48, 42))
+
+
+def _methods(protocol: str) -> tuple[str, ...]:
+    """All classical methods that a protocol allows: LDA needs two pictures of a person."""
+    alone = protocol in ("one image", "one flash")
+    return tuple(m for m in competitors.METHODS if m != "lda" or not alone)
+
+
+def _classical() -> Iterable[Recognition]:
+    """Methods without a deep network, on rendered and real faces."""
+    for dataset, labels, size in (("yaleb", COMPARED, (96, 84)), ("synthetic", FEW, (96, 84)), ("pie", FEW, (64, 64))):
+        for protocol in PIE_PROTOCOLS if dataset == "pie" else LIT:
+            for seed in SEEDS if protocol in DRAWN else SEEDS[:1]:
+                for label in labels:
+                    yield Recognition(dataset, protocol, FAMILY[label], seed, size, _methods(protocol))
+
+
+def _windows() -> Iterable[Recognition]:
+    """Window and size of local contrast where nothing can be tuned: chosen on rendered faces, printed for both."""
+    for dataset, side, window in product(("synthetic", "yaleb"), ((96, 84), (128, 112)), (5, 7, 9)):
+        enhancer = FAMILY["local contrast"].but(window=window)
+        yield Recognition(dataset, "subset 1", enhancer, size=side, methods=("nearest", "shifted nearest"))
+
+
+def _networks() -> Iterable[Recognition]:
+    """The same network and budget behind every enhancer and with every first layer, as in the paper's split."""
+    for seed in SEEDS:
+        for label in COMPARED:
+            yield Recognition("yaleb", "random", FAMILY[label], seed, SMALL, network=Network(recipe=RECIPE))
+        for stem in list(networks.STEMS)[1:]:
+            yield Recognition("yaleb", "random", Enhancer(), seed, SMALL, network=Network(stem=stem, recipe=RECIPE))
+
+
+def load(dataset: str) -> LitFaces:
+    """The pictures of a data set."""
+    if dataset == "synthetic":
+        from facelight.data import synthetic
+
+        return synthetic.lights(PEOPLE)
+    return read(dataset)
+
+
+def load_few(dataset: str) -> LitFaces:
+    """A few rendered faces, for the profiles that only show that everything runs."""
+    from facelight.data import synthetic
+
+    return synthetic.lights(FEW_PEOPLE, size=(96, 84))
+
+
+def _resized(faces: LitFaces, size: tuple[int, int]) -> LitFaces:
+    small = in_parts(lambda x: (x * 255).round().byte().movedim(0, -1), faces.image, size)
+    return dataclasses.replace(faces, image=small.movedim(-1, 0))
+
+
+def run(profile: str) -> list[Record]:
+    """Measure the runs of a profile; see `facelight.experiments.run`."""
+    return measure_all(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
+
+
+def _measured(config: Recognition, faces: LitFaces, place: Path | None) -> tuple[dict[str, Any], str, int]:
+    return measure(config, faces, place), f"{config.protocol}, seed {config.seed}", len(faces)
