@@ -153,10 +153,14 @@ def test_profiles() -> None:
     assert {c.every for c in laptop} == {1, 7}
 
 
-def test_the_few_pictures_of_the_book() -> None:
-    scenes = detection.load("scenes", 2)
-    assert len(scenes) == 2
-    assert scenes.source == "synthetic landmarks, test, seed 0"
+def test_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from facelight.data import synthetic
+
+    monkeypatch.setattr(synthetic, "landmarks", lambda split, n: (split, n))
+    monkeypatch.setattr(detection, "read", lambda dataset: dataset)
+    assert detection.load("scenes") == ("test", 100)
+    assert detection.load("scenes", 12) == ("test", 12)
+    assert detection.load("yaleb") == "yaleb"
 
 
 @pytest.mark.parametrize(
