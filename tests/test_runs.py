@@ -368,7 +368,7 @@ def killed():
 def alone():
     "One process is killed in the third step of the third run; the next one finishes."
     root, log = place("alone")
-    (child,), _ = start(1, log, 4, 0.01)
+    (child,), _ = start(1, log, 4, 0.04)
     while "c2" not in log.lines():
         time.sleep(0.001)
     child.kill()

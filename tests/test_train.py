@@ -613,6 +613,29 @@ def test_a_damaged_checkpoint_is_named_and_left_where_it_is(checkpoint: Path, da
     assert f"{checkpoint} is not a whole checkpoint" in refusal(checkpoint)
 
 
+def test_a_checkpoint_is_flushed_and_then_replaced_in_one_step(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = checkpoint.read_bytes()
+    moments = []
+
+    def spy(owner: object, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(*arguments: object) -> object:
+            moments.append((name, checkpoint.read_bytes() == old))
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, call)
+
+    spy(os, "fsync")
+    spy(Path, "replace")
+    model = linear()
+    train._save(checkpoint, "new", model, torch.optim.SGD(model.parameters()), 1, {})
+    assert moments == [("fsync", True), ("replace", True)]
+    assert torch.load(checkpoint, weights_only=True)["identity"] == "new"
+
+
 def test_where_no_folder_can_be_made_the_message_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "run.pt"

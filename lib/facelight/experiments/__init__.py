@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facelight.experiments.detection import Detection
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.learned import Learned
 from facelight.experiments.nearest import Nearest
@@ -14,6 +15,7 @@ __all__ = [
     "EXPERIMENTS",
     "FAMILY",
     "PROFILES",
+    "Detection",
     "Enhancer",
     "Learned",
     "Nearest",
@@ -23,7 +25,7 @@ __all__ = [
     "run",
 ]
 
-EXPERIMENTS = ("preprocessing", "nearest", "learned", "recognition")
+EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition")
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -35,8 +37,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
 
     Args:
         experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
-            (settings of CLAHE by gradient descent and by search) or "recognition" (methods and networks under the same
-            protocols).
+            (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found) or
+            "recognition" (methods and networks under the same protocols).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -44,9 +46,9 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import learned, nearest, preprocessing, recognition
+    from facelight.experiments import detection, learned, nearest, preprocessing, recognition
 
     _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    modules = {"preprocessing": preprocessing, "nearest": nearest, "learned": learned, "recognition": recognition}
-    return modules[experiment].run(profile)
+    modules = (preprocessing, nearest, learned, detection, recognition)
+    return dict(zip(EXPERIMENTS, modules, strict=True))[experiment].run(profile)
