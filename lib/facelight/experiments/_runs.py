@@ -146,6 +146,7 @@ def _record(
         data={"name": faces.source, "sha256": faces.sha256, "split": split, "count": count},
         seconds=time.perf_counter() - start,
         seed=getattr(config, "seed", None),
+        device=getattr(config, "device", "cpu"),
         command=f"facelight run {experiment} --profile {profile}",
     )
 

@@ -56,6 +56,9 @@ class Network:
         _check.one_of(self.stem, tuple(STEMS), "stem")
         for change in self.changes:
             _check.one_of(change, CHANGES, "changes")
+        _check.one_of(self.backbone, models.BACKBONES, "backbone")
+        if self.weights not in (None, "imagenet"):
+            raise ValueError(f"weights: expected None or 'imagenet', got {self.weights!r}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing: expected a share in [0, 1), got {self.label_smoothing}")
 
@@ -86,7 +89,7 @@ def recognise(
     people, target = known.identity.unique(return_inverse=True)
     device = train.best_device()
     with torch.random.fork_rng():
-        train.seed_everything(seed)
+        torch.manual_seed(seed)
         model = build(network, len(people)).to(device).to(memory_format=torch.channels_last)
     change = changes(network.changes, enhancer)
 
@@ -145,14 +148,14 @@ def changes(names: tuple[str, ...], enhancer: Enhancer) -> Callable[[Tensor, tor
         with torch.random.fork_rng():  # Kornia draws from the global state
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
             for name in names:
-                x = kinds[name](x)
-        return enhancer(x.clamp(0, 1)).contiguous(memory_format=torch.channels_last)
+                x = kinds[name](x).clamp(0, 1)  # bilinear weights may sum to one and a rounding error
+        return enhancer(x).contiguous(memory_format=torch.channels_last)
 
     return change
 
 
 def _relight(x: Tensor) -> Tensor:
-    """Light from a random side, up to e times as strong in the middle, rounded to grey levels."""
+    """Light from a random side, rounded to grey levels; in the middle exp(0.35 n) times as strong, n ~ N(0, 1)."""
     across, down, gain = (torch.randn(len(x), device=x.device) for _ in range(3))
     lit = illumination.relight(x, 0.7 * across, 0.7 * down, gain=(0.35 * gain).exp())
     return illumination.quantize(lit)

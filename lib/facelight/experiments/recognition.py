@@ -37,7 +37,14 @@ COMPARED = (
     "Input", "HE", "BBHE", "GBIE, corrected", "CLAHE 2, OpenCV", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB",
     "Retinex", "Tan-Triggs", "Weberface", "local contrast", "ln minus local mean",
 )  # fmt: skip
-ENTERED = tuple(label for label in COMPARED if label not in ("Retinex", "Weberface", "ln minus local mean"))
+ENTERED = (
+    "HE",
+    "BBHE",
+    "GBIE, corrected",
+    "CLAHE 2, OpenCV",
+    "CLAHE 40, OpenCV",
+    "Tan-Triggs",
+)  # also before a network
 SMALL = (48, 42)  # of the pictures that networks are trained on
 RECIPE = train.Recipe(epochs=30, batch=50, learning_rate=1e-3, weight_decay=0.05, warmup=0.05)
 
@@ -75,6 +82,11 @@ class Recognition:
             raise TypeError(f"enhancer: expected an Enhancer, got {self.enhancer!r}: write Enhancer({self.enhancer!r})")
         if bool(self.methods) == (self.network is not None):
             raise ValueError("methods, network: expected one of them: name methods or give a network")
+
+    @property
+    def device(self) -> str:
+        """Where the run takes place; not part of what identifies it."""
+        return "cpu" if self.network is None else train.best_device()
 
 
 def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> dict[str, Any]:
@@ -168,7 +180,8 @@ def configs(profile: str) -> list[Recognition]:
     """The runs of a profile."""
     if profile in ("smoke", "book"):
         return list(_small())
-    return [*_classical(), *_windows(), *_networks()]
+    runs = [*_classical(), *_windows(), *_networks()]
+    return [*runs, *_paper()] if profile == "full" else runs
 
 
 def _small() -> Iterable[Recognition]:
@@ -210,12 +223,29 @@ def _windows() -> Iterable[Recognition]:
 
 
 def _networks() -> Iterable[Recognition]:
-    """The same network and budget behind every enhancer and with every first layer, as in the paper's split."""
+    """One network and one budget: behind enhancers, with other first layers, with random light in training."""
+    plain, invariant = Network(recipe=RECIPE), Network(stem="zero-mean ln(1 + 255x)", recipe=RECIPE)
+    kinds = [(FAMILY[label], plain) for label in ("Input", "M-CLAHE 0.01, MATLAB", "local contrast")]
+    kinds.append((Enhancer(), invariant))
+    for protocol, seed, (enhancer, network) in product(LIT[:3], SEEDS, kinds):
+        yield Recognition("yaleb", protocol, enhancer, seed, SMALL, network=network)
+    for seed, (enhancer, network) in product(SEEDS, kinds):
+        lit = dataclasses.replace(network, changes=("move", "flip", "relight"))
+        yield Recognition("yaleb", "subset 1", enhancer, seed, SMALL, network=lit)
+    others = [(FAMILY[label], plain) for label in ENTERED]
+    others += [(Enhancer(), Network(stem=stem, recipe=RECIPE)) for stem in ("ln(1 + x)", "ln(1 + 255x)")]
+    for seed, (enhancer, network) in product(SEEDS, others):
+        yield Recognition("yaleb", "random", enhancer, seed, SMALL, network=network)
+
+
+def _paper() -> Iterable[Recognition]:
+    """The three networks of the M-CLAHE paper's Table 5 with and without M-CLAHE, from ImageNet's weights."""
+    recipe = train.Recipe(epochs=100, batch=50, optimizer="sgd", learning_rate=1e-3, momentum=0.95, schedule="constant")
     for seed in SEEDS:
-        for label in ENTERED:
-            yield Recognition("yaleb", "random", FAMILY[label], seed, SMALL, network=Network(recipe=RECIPE))
-        for stem in list(networks.STEMS)[1:]:
-            yield Recognition("yaleb", "random", Enhancer(), seed, SMALL, network=Network(stem=stem, recipe=RECIPE))
+        for backbone, side in (("vgg16", 224), ("resnet50", 224), ("inception_v3", 299)):
+            network = Network(backbone, weights="imagenet", changes=(), recipe=recipe)
+            for label in ("Input", "M-CLAHE 0.01, MATLAB"):
+                yield Recognition("yaleb", "random", FAMILY[label], seed, (side, side), network=network)
 
 
 def load(dataset: str) -> LitFaces:

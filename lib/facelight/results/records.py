@@ -87,7 +87,7 @@ def record(
         config: the frozen dataclass or mapping that configured the run.
         metrics: what was measured; NaN becomes None, infinities are refused.
         data: `name`, `sha256`, `split`, `count` of the data.
-        seconds: wall time of the run.
+        seconds: wall time of the run; of one that was continued, since it was continued.
         seed: seed of the run, if anything in it is random.
         device: where it ran.
         command: how to run it again; default: the command line of this process.
@@ -144,12 +144,15 @@ def save(item: Record, folder: Path | None = None) -> Path:
             f"cannot write records to {target.parent} ({error.strerror}): "
             "set FACELIGHT_RESULTS to a folder that can be written"
         ) from error
-    with os.fdopen(handle, "w", encoding="utf-8") as part:
-        part.write(text)
-        part.flush()
-        os.fsync(part.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(target)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as part:
+            part.write(text)
+            part.flush()
+            os.fsync(part.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)  # what a full disk left
     return target
 
 
