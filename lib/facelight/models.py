@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from facelight import _check
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
-BACKBONES = (*RESNETS, "vgg16", "inception_v3")
+BACKBONES = (*RESNETS, "resnet18_c4", "vgg16", "inception_v3")
 _SMALLEST_SIDE = {"vgg16": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
@@ -127,8 +127,9 @@ def face_classifier(
     """Build a network that tells identities apart: a torchvision body with a new last layer.
 
     Args:
-        backbone: "resnet18", "resnet34", "resnet50", "vgg16" or "inception_v3". The ResNets take any size; VGG16 at
-            least 32x32 and Inception-v3 at least 75x75 pixels (made for 224 and 299).
+        backbone: "resnet18", "resnet34", "resnet50", "vgg16" or "inception_v3"; or "resnet18_c4", ResNet-18 up to its
+            stage conv4, with a quarter of its 11 million weights, for small pictures and few of them. The ResNets take
+            any size; VGG16 at least 32x32 and Inception-v3 at least 75x75 pixels (made for 224 and 299).
         num_classes: number of identities.
         stem: as in `landmark_regressor`.
         dropout: probability before the last layer, in [0, 1) (in VGG16: of both its dropout layers); None keeps the
@@ -165,6 +166,8 @@ def face_classifier(
         body.fc = nn.Linear(body.fc.in_features, num_classes)
         body.dropout.p = body.dropout.p if dropout is None else dropout
     else:
+        if backbone == "resnet18_c4":
+            body.layer4, body.fc.in_features = nn.Identity(), body.layer3[-1].bn2.num_features
         last = nn.Linear(body.fc.in_features, num_classes)
         body.fc = nn.Sequential(nn.Dropout(dropout), last) if dropout else last
     return _face_net(backbone, body, stem, weights)
@@ -191,9 +194,10 @@ def _body(backbone: str, weights: str | None) -> Any:
     options: dict[str, Any] = {}
     if backbone == "inception_v3":
         options = {"aux_logits": False, "transform_input": False, "init_weights": weights is None}
-    body = torchvision.models.get_model(backbone, weights=None, **options)
+    name = backbone.removesuffix("_c4")
+    body = torchvision.models.get_model(name, weights=None, **options)
     if weights is not None:
-        state = _imagenet_state(torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"])
+        state = _imagenet_state(torchvision.models.get_model_weights(name)["IMAGENET1K_V1"])
         body.load_state_dict({k: v for k, v in state.items() if not k.startswith("AuxLogits.")})
     return body
 

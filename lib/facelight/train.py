@@ -252,7 +252,7 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **options)
-    return torch.optim.AdamW(model.parameters(), **options)
+    return torch.optim.AdamW(model.parameters(), fused=True, **options)
 
 
 def _save(

@@ -35,8 +35,8 @@ class Network:
         backbone: see `models.face_classifier`.
         stem: a key of `STEMS`.
         weights: None, from scratch, or "imagenet".
-        changes: what happens to a training picture, in this order, before it is enhanced: "move", rotation up to 10
-            degrees, shift up to a tenth of the side, size up to a tenth; "flip", mirrored every other time; "relight",
+        changes: what happens to a training picture, in this order, before it is enhanced: "move", rotation up to 5
+            degrees, shift up to 4 % of the side, size up to 5 %; "flip", mirrored every other time; "relight",
             a light that grows from a random side, see `illumination.relight`; "erase", a patch becomes grey every
             other time.
         label_smoothing: of the cross-entropy.
@@ -137,7 +137,7 @@ def changes(names: tuple[str, ...], enhancer: Enhancer) -> Callable[[Tensor, tor
     import kornia.augmentation as K
 
     kinds: dict[str, Callable[[Tensor], Tensor]] = {
-        "move": K.RandomAffine(10.0, (0.1, 0.1), (0.9, 1.1), padding_mode="border", p=1.0),
+        "move": K.RandomAffine(5.0, (0.04, 0.04), (0.95, 1.05), padding_mode="border", p=1.0),
         "flip": K.RandomHorizontalFlip(p=0.5),
         "relight": _relight,
         "erase": K.RandomErasing((0.03, 0.15), (0.5, 2.0), value=0.5, p=0.5),

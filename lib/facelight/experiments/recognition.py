@@ -204,7 +204,7 @@ def _classical() -> Iterable[Recognition]:
         for protocol in PIE_PROTOCOLS if dataset == "pie" else LIT:
             for seed in SEEDS if protocol in DRAWN else SEEDS[:1]:
                 for label in labels:
-                    methods = _methods(protocol, patterns=label in FEW and dataset != "synthetic")
+                    methods = _methods(protocol, patterns=label in FEW and dataset == "yaleb")
                     yield Recognition(dataset, protocol, FAMILY[label], seed, size, methods)
 
 
