@@ -238,7 +238,7 @@ def test_both_readings_of_the_block_size() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: experiments.run("recognition", "book"), "experiment: expected one of 'preprocessing', 'nearest'"),
+        (lambda: experiments.run("astrology", "book"), "experiment: expected one of 'preprocessing', 'nearest'"),
         (
             lambda: experiments.run("preprocessing", "fast"),
             "profile: expected one of 'smoke', 'book', 'laptop', 'full'",

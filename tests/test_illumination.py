@@ -1,4 +1,4 @@
-"""Darkening, sRGB, rounding, gamma and sensor noise."""
+"""Darkening, light from a side, sRGB, rounding, gamma and sensor noise."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from facelight.illumination import (
     gamma_correct,
     linear_to_srgb,
     quantize,
+    relight,
     sensor_noise,
     srgb_to_linear,
 )
@@ -141,7 +142,8 @@ def test_shape_and_dtype_are_kept_and_the_input_untouched(dtype):
     x = light(2, 3, 6, 4, dtype=torch.float32).to(dtype)
     before = x.clone()
     for y in (darken(x, torch.tensor([2.0, 3.0], dtype=torch.float64)), gamma_correct(x, 2.0), sensor_noise(x),
-              quantize(x), linear_to_srgb(x)):  # fmt: skip
+              quantize(x), linear_to_srgb(x), relight(x, torch.tensor([0.5, -1.0], dtype=torch.float64), 0.2),
+              relight(x, 0.3, 0, gain=2, linear_light=True)):  # fmt: skip
         assert y.shape == x.shape
         assert y.dtype == dtype
     assert torch.equal(x, before)
@@ -151,6 +153,89 @@ def test_darken_compiles_in_one_graph():
     x = light(2, 3, 4, 4, dtype=torch.float32)
     compiled = torch.compile(darken, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x, 3.0, linear_light=True), darken(x, 3.0, linear_light=True))
+
+
+# relight
+
+
+def test_relight_by_hand():
+    x = torch.full((1, 3, 5), 0.08, dtype=torch.float64)
+    y = relight(x, across=np.log(4), down=np.log(3), gain=2.0)
+    expected = 0.08 * 2 * np.array([[1 / 3], [1.0], [3.0]]) * np.array([1 / 4, 1 / 2, 1.0, 2.0, 4.0])
+    assert (expected > 1).sum() == 1  # three times four times 0.16
+    np.testing.assert_allclose(y[0], expected.clip(max=1), rtol=1e-12)
+    x = torch.tensor([[[0.3, 0.6, 0.0], [0.9, 0.2, 1.0]]], dtype=torch.float64)
+    expected = [[0.6 / np.e, 1.0, 0.0], [0.9 * 2 * np.exp(-2 / 3 - 1) * np.exp(2 / 3), 0.4, 1.0]]
+    np.testing.assert_allclose(relight(x, 1, 0, gain=2)[0], expected, rtol=1e-12)
+
+
+def test_relight_in_linear_light_by_hand():
+    x = torch.tensor([[[0.5, 0.02, 0.9]]], dtype=torch.float64)
+    light = [((0.5 + 0.055) / 1.055) ** 2.4 / 2 * 1.5, 0.02 / 12.92 * 1.5, 1.0]
+    y = relight(x, np.log(2), 0, gain=1.5, linear_light=True)
+    np.testing.assert_allclose(y.flatten(), [srgb_by_hand(v) for v in light], rtol=1e-10)
+
+
+def test_relight_leaves_a_picture_under_even_light_and_one_pixel_has_no_side():
+    x = light(2, 3, 4, 5)
+    assert torch.equal(relight(x, 0, 0), x)
+    torch.testing.assert_close(relight(x, 0.0, 0.0, linear_light=True), x)
+    torch.testing.assert_close(relight(x, 0.0, 0.0, gain=0.5), darken(x, 2, quantize=False))
+    row, column = x[..., :1, :], x[..., :1]
+    torch.testing.assert_close(relight(row, 0.0, 3.0), row)
+    torch.testing.assert_close(relight(column, 3.0, 0.0), column)
+    assert not torch.equal(relight(row, 0.1, 0.0), row)
+
+
+@pytest.mark.parametrize("linear_light", [False, True])
+def test_relight_per_image_equals_a_loop(linear_light):
+    x = light(4, 3, 5, 6, dtype=torch.float32)
+    across, down, gain = (torch.tensor(v) for v in ([0.5, -1.0, 0.0, 2.0], [0.0, 0.3, -0.7, 1.0], [0.5, 1.0, 3.0, 0.2]))
+    values = zip(x, across.tolist(), down.tolist(), gain.tolist(), strict=True)
+    expected = torch.stack([relight(one, a, d, gain=g, linear_light=linear_light) for one, a, d, g in values])
+    torch.testing.assert_close(relight(x, across, down, gain=gain, linear_light=linear_light), expected)
+    a, d, g = (value.view(2, 2) for value in (across, down, gain))
+    stacked = relight(x.view(2, 2, 3, 5, 6), a, d, gain=g, linear_light=linear_light)
+    torch.testing.assert_close(stacked, expected.view(2, 2, 3, 5, 6))
+    mixed = relight(x, across, 0.3, gain=gain, linear_light=linear_light)  # a number beside tensors
+    torch.testing.assert_close(mixed[1], expected[1])
+
+
+@given(*[st.floats(-1, 1)] * 4, st.floats(0.2, 2), st.floats(0.2, 2))
+def test_two_lights_multiply_to_a_third(a, b, c, d, one, other):
+    x = 0.004 * light(1, 1, 6, 7)  # at most 0.0038 * 4 e^4 = 0.83: nothing clips
+    both = relight(relight(x, a, b, gain=one), c, d, gain=other)
+    torch.testing.assert_close(both, relight(x, a + c, b + d, gain=one * other))
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3), st.booleans())
+def test_relight_from_the_other_side_is_the_mirrored_picture(across, down, linear_light):
+    x = light(1, 3, 5, 4)
+    y = relight(x, across, down, linear_light=linear_light)
+    assert y.min() >= 0
+    assert y.max() <= 1
+    torch.testing.assert_close(relight(x.flip(-1), -across, down, linear_light=linear_light), y.flip(-1))
+    torch.testing.assert_close(relight(x.flip(-2), across, -down, linear_light=linear_light), y.flip(-2))
+
+
+@pytest.mark.parametrize("linear_light", [False, True])
+def test_relight_gradcheck_in_everything(linear_light):
+    x = light(2, 3, 3, 4, high=0.3).requires_grad_()
+    values = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([0.3, -0.5], [0.2, 0.1], [0.8, 1.2])]
+    assert torch.autograd.gradcheck(
+        lambda x, a, d, g: relight(x, a, d, gain=g, linear_light=linear_light), (x, *values)
+    )
+
+
+@pytest.mark.parametrize("linear_light", [False, True])
+def test_relight_clips_with_gradient_zero(linear_light):
+    x = torch.tensor([[[0.9, 0.9]]], dtype=torch.float64, requires_grad=True)
+    y = relight(x, 1.0, 0.0, linear_light=linear_light)
+    assert y[0, 0, 0] < 0.9
+    assert y[0, 0, 1].item() == pytest.approx(1)
+    y.sum().backward()
+    assert x.grad[0, 0, 0] > 0
+    assert x.grad[0, 0, 1] == 0
 
 
 # gamma_correct
@@ -248,6 +333,14 @@ IMAGE = torch.full((2, 3, 4, 4), 0.5)
         (lambda: darken(IMAGE[0, 0], 2), ValueError, r"expected shape \(\*, C, H, W\)"),
         (lambda: darken(IMAGE * float("nan"), 2), ValueError, "contains NaN"),
         (lambda: darken(IMAGE.numpy(), 2), TypeError, "expected a torch.Tensor .*got ndarray"),
+        (lambda: relight(IMAGE * 255, 0, 0), ValueError, r"values in \[0, 1\], got \[127.5, 127.5\].*divide"),
+        (lambda: relight(IMAGE.byte(), 0, 0), TypeError, "got torch.uint8: divide 8-bit images by 255"),
+        (lambda: relight(IMAGE[0, 0], 0, 0), ValueError, r"expected shape \(\*, C, H, W\)"),
+        (lambda: relight(IMAGE, 0, 0, gain=0), ValueError, "gain: expected a positive finite number, got 0"),
+        (lambda: relight(IMAGE, 0, 0, gain=torch.tensor([1.0, -1.0])), ValueError, "gain: expected a positive"),
+        (lambda: relight(IMAGE, torch.ones(3), 0), ValueError, r"across: .*shape \(2,\), got shape \(3,\)"),
+        (lambda: relight(IMAGE, 0, torch.ones(3)), ValueError, r"down: .*shape \(2,\), got shape \(3,\)"),
+        (lambda: relight(IMAGE, 0, 0, gain=torch.ones(3)), ValueError, r"gain: .*shape \(2,\), got shape \(3,\)"),
         (lambda: gamma_correct(IMAGE, -1.0), ValueError, "gamma: expected a positive"),
         (lambda: quantize(IMAGE, 1), ValueError, "levels: expected at least 2, got 1"),
         (lambda: sensor_noise(IMAGE, photons=0), ValueError, "photons: expected a positive"),
@@ -257,3 +350,12 @@ IMAGE = torch.full((2, 3, 4, 4), 0.5)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_relight_refuses_slopes_that_are_not_finite_and_keeps_black_in_any_light():
+    x = torch.zeros(1, 1, 4, 4)
+    with pytest.raises(ValueError, match="expected finite slopes"):
+        relight(x, float("nan"), 0.0)
+    with pytest.raises(ValueError, match="expected finite slopes"):
+        relight(x, 0.0, torch.tensor([float("inf")]))
+    assert torch.equal(relight(x, 500.0, 0.0), x)

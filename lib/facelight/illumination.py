@@ -136,7 +136,8 @@ def relight(
 
     Raises:
         TypeError: x is not a floating-point tensor.
-        ValueError: wrong shape or range of x, gain not positive, or one of them not one per image.
+        ValueError: wrong shape or range of x, gain not positive, a slope that is not finite, or one of them not one per
+            image.
 
     >>> relight(torch.full((1, 1, 3), 0.2), across=0.6931, down=0.0)
     tensor([[[0.1000, 0.2000, 0.4000]]])
@@ -147,10 +148,12 @@ def relight(
         torch.as_tensor(_check.per_image(value, x, name), dtype=x.dtype, device=x.device)
         for value, name in ((across, "across"), (down, "down"), (gain, "gain"))
     )
+    if not torch.compiler.is_compiling() and not bool((across.isfinite() & down.isfinite()).all()):
+        raise ValueError(f"across, down: expected finite slopes, got {across} and {down}")
     height, width = x.shape[-2:]
     u = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device) if width > 1 else x.new_zeros(1)
     v = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device) if height > 1 else x.new_zeros(1)
-    light = gain * torch.exp(across * u + down * v[:, None])
+    light = (gain * torch.exp(across * u + down * v[:, None])).clamp(max=torch.finfo(x.dtype).max)  # black stays black
     y = ((_decode(x) if linear_light else x) * light).clamp(max=1)
     return _encode(y) if linear_light else y
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import warnings
 from collections.abc import Iterable
@@ -37,16 +38,9 @@ COMPARED = (
     "Input", "HE", "BBHE", "GBIE, corrected", "CLAHE 2, OpenCV", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB",
     "Retinex", "Tan-Triggs", "Weberface", "local contrast", "ln minus local mean",
 )  # fmt: skip
-ENTERED = (
-    "HE",
-    "BBHE",
-    "GBIE, corrected",
-    "CLAHE 2, OpenCV",
-    "CLAHE 40, OpenCV",
-    "Tan-Triggs",
-)  # also before a network
-SMALL = (48, 42)  # of the pictures that networks are trained on
-RECIPE = train.Recipe(epochs=30, batch=50, learning_rate=1e-3, weight_decay=0.05, warmup=0.05)
+ENTERED = ("CLAHE 40, OpenCV", "HE", "Tan-Triggs")  # also before a network
+SMALL = (64, 56)  # of the pictures that networks are trained on
+RECIPE = train.Recipe(epochs=40, batch=50, learning_rate=2e-3, weight_decay=0.05, warmup=0.05)
 
 
 @dataclass(frozen=True)
@@ -168,6 +162,7 @@ def lights(faces: LitFaces) -> list[str]:
     return [f"{a:+04.0f}{e:+03.0f}" for a, e in zip(faces.azimuth.tolist(), faces.elevation.tolist(), strict=True)]
 
 
+@functools.cache  # as it was when it was first asked for, not what is edited meanwhile
 def code() -> str:
     """Twelve digits that stand for the source of the library: a checkpoint of other code is not continued."""
     digest = hashlib.sha256()
@@ -223,19 +218,20 @@ def _windows() -> Iterable[Recognition]:
 
 
 def _networks() -> Iterable[Recognition]:
-    """One network and one budget: behind enhancers, with other first layers, with random light in training."""
-    plain, invariant = Network(recipe=RECIPE), Network(stem="zero-mean ln(1 + 255x)", recipe=RECIPE)
+    """One network and one budget: behind enhancers and with other first layers."""
+    plain, invariant = _network("linear"), _network("zero-mean ln(1 + 255x)")
     kinds = [(FAMILY[label], plain) for label in ("Input", "M-CLAHE 0.01, MATLAB", "local contrast")]
     kinds.append((Enhancer(), invariant))
-    for protocol, seed, (enhancer, network) in product(LIT[:3], SEEDS, kinds):
+    for protocol, seed, (enhancer, network) in product(LIT[:2], SEEDS, kinds):
         yield Recognition("yaleb", protocol, enhancer, seed, SMALL, network=network)
-    for seed, (enhancer, network) in product(SEEDS, kinds):
-        lit = dataclasses.replace(network, changes=("move", "flip", "relight"))
-        yield Recognition("yaleb", "subset 1", enhancer, seed, SMALL, network=lit)
     others = [(FAMILY[label], plain) for label in ENTERED]
-    others += [(Enhancer(), Network(stem=stem, recipe=RECIPE)) for stem in ("ln(1 + x)", "ln(1 + 255x)")]
-    for seed, (enhancer, network) in product(SEEDS, others):
+    others += [(Enhancer(), _network(stem)) for stem in ("ln(1 + x)", "ln(1 + 255x)")]
+    for (enhancer, network), seed in product(others, SEEDS):
         yield Recognition("yaleb", "random", enhancer, seed, SMALL, network=network)
+
+
+def _network(stem: str) -> Network:
+    return Network("resnet18_c4", stem, recipe=RECIPE)
 
 
 def _paper() -> Iterable[Recognition]:
