@@ -281,3 +281,16 @@ def test_input_errors(small, x, error, message):
 def test_too_small_images_are_named():
     with pytest.raises(ValueError, match="this body needs at least 75x75 pixels"):
         face_classifier("inception_v3", 2).eval()(torch.zeros(1, 3, 74, 80))
+
+
+def test_resnet18_c4_is_resnet18_up_to_its_stage_conv4() -> None:
+    small, whole = face_classifier("resnet18_c4", 5).eval(), face_classifier("resnet18", 5).eval()
+    kept = {k: v for k, v in whole.state_dict().items() if "layer4" not in k and ".fc." not in k}
+    assert set(small.state_dict()) == {*kept, "body.fc.weight", "body.fc.bias"}
+    assert sum(p.numel() for p in small.parameters()) < 0.26 * sum(p.numel() for p in whole.parameters())
+    small.load_state_dict(kept, strict=False)
+    x = torch.rand(2, 1, 64, 64)
+    body = whole.body
+    y = body.maxpool(body.relu(body.bn1(body.conv1(x.expand(-1, 3, -1, -1)))))
+    expected = small.body.fc(body.layer3(body.layer2(body.layer1(y))).mean((2, 3)))
+    torch.testing.assert_close(small(x), expected)

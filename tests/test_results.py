@@ -209,16 +209,19 @@ def test_records_come_from_unchanged_code_and_name_what_produced_them(experiment
 def test_records_were_measured_on_the_complete_sets():
     known = {"yaleb": (yaleb.SHA256, 2414), "pie": (pie.SHA256, 11554)}
     for item in itertools.chain(*CARRIED.values()):
+        if item.config["dataset"] in ("synthetic", "scenes"):  # rendered; other processors round other last bits
+            assert item.data["name"].startswith("synthetic")
+            assert re.fullmatch(r"[0-9a-f]{64}", item.data["sha256"])
+            continue
         sha256, count = known[item.config["dataset"]]
-        every = item.config["every"] if item.experiment == "preprocessing" else 1
         assert item.data["sha256"] == sha256
-        assert item.data["count"] == -(-count // every)
+        assert item.data["count"] == -(-count // item.config.get("every", 1))
 
 
 def test_every_recorded_enhancer_still_does_the_same():
     """A changed default or a changed rule shows on a fixed picture."""
     seen = {}
-    for item in itertools.chain(CARRIED["preprocessing"], CARRIED["nearest"]):
+    for item in itertools.chain(*(CARRIED[name] for name in CARRIED if name != "learned")):
         enhancer = experiments.Enhancer(**item.config["enhancer"])
         text = json.dumps(item.config["enhancer"], sort_keys=True)
         seen[text] = seen.get(text) or enhancers.fingerprint(enhancer)
