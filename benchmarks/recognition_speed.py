@@ -28,7 +28,7 @@ from facelight.experiments import FAMILY, Enhancer, networks
 BATCH, PEOPLE = 50, 38
 # A body and the size of its pictures: the small one of the book's tables, and the paper's three at the paper's sizes.
 BODIES = {
-    "resnet18": (48, 42),
+    "resnet18_c4": (64, 56),
     "vgg16": (224, 224),
     "resnet50": (224, 224),
     "inception_v3": (299, 299),
@@ -103,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bodies", nargs="+", default=list(BODIES), choices=list(BODIES), help="which to time")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of PyTorch and OpenCV")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each stage")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each stage")
     parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
