@@ -240,6 +240,18 @@ def test_autocast_bfloat16_keeps_the_logarithm_precise(given_dtype):
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
+def test_autocast_keeps_neighbouring_grey_levels_apart():
+    layer = LogConv2d(1, 1, (1, 2), epsilon=1 / 255, bias=False, zero_mean=True)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[[[-1.0, 1.0]]]]))
+    levels = torch.arange(256.0) / 255
+    pairs = torch.stack([levels[:-1], levels[1:]], 1)[:, None, None]
+    with torch.autocast("cpu", torch.bfloat16):
+        steps = layer(pairs).flatten()
+    exact = torch.log1p(255 * levels).diff()
+    torch.testing.assert_close(steps.float(), exact, rtol=0.005, atol=1e-6)  # the rounding of the result alone
+
+
 def test_half_precision_module_keeps_a_small_epsilon():
     layer = LogConv2d(1, 1, 3, epsilon=1e-8).half()
     assert layer.epsilon.dtype == torch.float32

@@ -74,6 +74,9 @@ class LogConv2d(nn.Conv2d):
     Raises:
         ValueError: epsilon is not positive, or `zero_mean` is asked of a 1x1 kernel, which would vanish.
 
+    Under autocast the layer keeps to the precision of its weights: the logarithms of neighbouring grey levels lie
+    closer together than bfloat16 can tell.
+
     `state_dict` holds `weight`, `bias`, `gamma` and `log_epsilon` whether they are trained or not.
 
     >>> LogConv2d(3, 8, 3, epsilon=1 / 255, zero_mean=True)(torch.rand(1, 3, 5, 5)).shape
@@ -138,7 +141,12 @@ class LogConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve the compressed light x: (B, in_channels, H, W)."""
         gamma = self.gamma.view(-1, 1, 1) if self.gamma.ndim else self.gamma
-        return self._conv_forward(log_compress(x, gamma, self.epsilon), self.kernel(), self.bias)
+        light = log_compress(x, gamma, self.epsilon)
+        if not torch.is_autocast_enabled(x.device.type):
+            return self._conv_forward(light, self.kernel(), self.bias)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would merge more than half of the grey levels
+            z = self._conv_forward(light.to(self.weight.dtype), self.kernel(), self.bias)
+        return z.to(torch.get_autocast_dtype(x.device.type))
 
     def extra_repr(self) -> str:
         """Geometry and the current gamma (its mean, if per channel) and epsilon."""

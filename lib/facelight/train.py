@@ -46,9 +46,10 @@ class Recipe:
         weight_decay: L2 for "sgd", decoupled for "adamw".
         schedule: "constant"; "cosine", to zero at the end; or "exponential", times `decay` after each epoch.
         decay: see `schedule`.
-        warmup: share of all steps during which the rate also rises linearly from zero.
+        warmup: share of all steps during which the rate also rises linearly.
         clip: largest norm of the gradient; None: no limit.
-        bf16: forward pass in bfloat16 where PyTorch's autocast does so; weights and loss stay in float32.
+        bf16: forward pass in bfloat16 where PyTorch's autocast does so, unless the device had to emulate it; weights
+            and loss stay in float32.
     """
 
     epochs: int = 30
@@ -186,11 +187,17 @@ def evaluate(
     try:
         for index in torch.arange(count).split(size):
             inputs = batch(index).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            with _precision(device, bf16):
                 outputs.append(model(inputs).float().cpu())
     finally:
         model.train(training)
     return torch.cat(outputs)
+
+
+def _precision(device: torch.device, bf16: bool) -> torch.autocast:
+    """Autocast to bfloat16, but not on a GPU that has to emulate it, which is slow."""
+    slow = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16 and not slow)
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
@@ -231,7 +238,7 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, epoch * len(parts) + place, len(parts))
         inputs, targets = batch(index, generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+        with _precision(device, recipe.bf16):
             outputs = model(inputs.to(device))
         value = loss(outputs.float(), targets.to(device))
         optimizer.zero_grad(set_to_none=True)

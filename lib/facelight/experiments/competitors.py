@@ -5,6 +5,7 @@ All are deterministic, and none looks at a probe while it names another. Nothing
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -142,7 +143,7 @@ def lda(gallery: Tensor, labels: Tensor, probes: Tensor, *, variance: float = 0.
     return _nearest_in(lambda x: fisher.transform(principal.transform(x)[:, :most]), gallery, labels, probes)
 
 
-def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1) -> Tensor:
+def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1, offset: bool = True) -> Tensor:
     """Regularised least squares, one person against the rest: the label of the largest value.
 
     With pictures as vectors x less their own mean and of length 1, X those of the gallery less the mean vector m of the
@@ -159,6 +160,7 @@ def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1
     Args:
         gallery, labels, probes: see `recognise`.
         alpha: strength of the shrinkage beside the mean squared length of the rows of X, > 0.
+        offset: False leaves out of f(x) what does not depend on x.
 
     Source: Hastie, Buja, Tibshirani (1995), doi:10.1214/aos/1176324456.
     Differs from the paper: the largest value counts, not the nearest mean of a person in the discriminant space.
@@ -172,6 +174,8 @@ def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1
     if not len(probes) or spread < 1e-12:  # nothing to ask, or nothing to tell people apart by
         return labels[:1].long().expand(len(probes)).clone()
     classifier = RidgeClassifier(alpha * spread).fit(known, labels.numpy())
+    if not offset:
+        classifier.intercept_ = np.zeros_like(classifier.intercept_)
     return torch.from_numpy(classifier.predict(asked)).long()
 
 
@@ -253,6 +257,7 @@ METHODS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "pca": pca,
     "lda": lda,
     "ridge": ridge,
+    "ridge without offset": functools.partial(ridge, offset=False),
     "lbp": lbp,
 }
 

@@ -35,10 +35,10 @@ class Network:
         backbone: see `models.face_classifier`.
         stem: a key of `STEMS`.
         weights: None, from scratch, or "imagenet".
-        changes: what happens to a training picture, in this order, before it is enhanced: "move", rotation up to 5
-            degrees, shift up to 4 % of the side, size up to 5 %; "flip", mirrored every other time; "relight",
-            a light that grows from a random side, see `illumination.relight`; "erase", a patch becomes grey every
-            other time.
+        changes: what happens to a training picture before it is enhanced, in this order, rounded to grey levels after
+            each: "move", rotation up to 5 degrees, shift up to 4 % of the side, size up to 5 %; "flip", mirrored every
+            other time; "relight", a light that grows from a random side, see `illumination.relight`; "erase", a patch
+            becomes grey every other time.
         label_smoothing: of the cross-entropy.
         flip_test: at test time the mean of the scores of a picture and of its mirror image.
         recipe: how it is trained.
@@ -121,10 +121,11 @@ def build(network: Network, classes: int) -> nn.Module:
 
 def scores(model: nn.Module, enhancer: Enhancer, faces: LitFaces, *, flip: bool, bf16: bool) -> Tensor:
     """Probabilities (N, people) of each picture; with `flip` the mean over it and its mirror image."""
+    device = next(model.parameters()).device
 
     def seen(mirrored: bool) -> Tensor:
         def batch(index: Tensor) -> Tensor:
-            x = _floats(faces.image[index])
+            x = _floats(faces.image[index].to(device))
             return enhancer(x.flip(-1) if mirrored else x).contiguous(memory_format=torch.channels_last)
 
         return train.evaluate(model, batch, len(faces), bf16=bf16).softmax(1)
@@ -147,18 +148,17 @@ def changes(names: tuple[str, ...], enhancer: Enhancer) -> Callable[[Tensor, tor
     def change(x: Tensor, generator: torch.Generator) -> Tensor:
         with torch.random.fork_rng():  # Kornia draws from the global state
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-            for name in names:
-                x = kinds[name](x).clamp(0, 1)  # bilinear weights may sum to one and a rounding error
+            for name in names:  # pictures have grey levels, also between others, as those of the test do
+                x = illumination.quantize(kinds[name](x).clamp(0, 1))
         return enhancer(x).contiguous(memory_format=torch.channels_last)
 
     return change
 
 
 def _relight(x: Tensor) -> Tensor:
-    """Light from a random side, rounded to grey levels; in the middle exp(0.35 n) times as strong, n ~ N(0, 1)."""
+    """Light from a random side; in the middle exp(0.35 n) times as strong, n ~ N(0, 1)."""
     across, down, gain = (torch.randn(len(x), device=x.device) for _ in range(3))
-    lit = illumination.relight(x, 0.7 * across, 0.7 * down, gain=(0.35 * gain).exp())
-    return illumination.quantize(lit)
+    return illumination.relight(x, 0.7 * across, 0.7 * down, gain=(0.35 * gain).exp())
 
 
 def _floats(image: Tensor) -> Tensor:

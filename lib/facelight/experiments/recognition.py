@@ -116,7 +116,8 @@ def _by_network(
     network = config.network
     assert network is not None
     checkpoint = None if place is None else place / "checkpoint.pt"
-    whose = f"{config} with the code {code()} and torch {torch.__version__}"
+    where = f"{config.device}, {torch.get_num_threads()} threads"
+    whose = f"{config} with the code {code()} and torch {torch.__version__} on {where}"
 
     def recognise() -> tuple[Tensor, train.Curve]:
         return networks.recognise(
@@ -175,7 +176,7 @@ def configs(profile: str) -> list[Recognition]:
     """The runs of a profile."""
     if profile in ("smoke", "book"):
         return list(_small())
-    runs = [*_classical(), *_windows(), *_networks()]
+    runs = [*_classical(), *_windows(), *_offsets(), *_networks()]
     return [*runs, *_paper()] if profile == "full" else runs
 
 
@@ -205,7 +206,7 @@ def _classical() -> Iterable[Recognition]:
 
 def _methods(protocol: str, *, patterns: bool) -> tuple[str, ...]:
     """The classical methods that a protocol allows: LDA needs two pictures of a person; LBP is slow."""
-    left_out = {"lda"} if protocol in ("one image", "one flash") else set()
+    left_out = {"ridge without offset"} | ({"lda"} if protocol in ("one image", "one flash") else set())
     left_out |= set() if patterns else {"lbp"}
     return tuple(m for m in competitors.METHODS if m not in left_out)
 
@@ -215,6 +216,13 @@ def _windows() -> Iterable[Recognition]:
     for dataset, side, window in product(("synthetic", "yaleb"), ((96, 84), (128, 112)), (5, 7, 9)):
         enhancer = FAMILY["local contrast"].but(window=window)
         yield Recognition(dataset, "subset 1", enhancer, size=side, methods=("nearest", "shifted nearest"))
+
+
+def _offsets() -> Iterable[Recognition]:
+    """How much of what ridge loses in P2 is the constant of each person."""
+    for protocol, label in product(("random", "subset 1"), FEW):
+        for seed in SEEDS if protocol in DRAWN else SEEDS[:1]:
+            yield Recognition("yaleb", protocol, FAMILY[label], seed, methods=("ridge without offset",))
 
 
 def _networks() -> Iterable[Recognition]:
