@@ -43,7 +43,7 @@ def split(faces: LitFaces, protocol: str, seed: int = 0) -> Split:
     - "one image": the picture of each person under the light (0, 0) is for training, all others for testing. The seed
       does not matter.
     - "one flash": of the frontal camera's pictures with a flash and without room lights, those of flash number
-      1 + (4 + 7 seed) mod 21 in the order of the files are for training, those of the others for testing. Nobody can
+      1 + (4 + 8 seed) mod 21 in the order of the files are for training, those of the others for testing. Nobody can
       be known who has no picture under that flash: subject 38 lacks the flashes 9 to 11 and is then left out of the
       test (67 people instead of 68).
     - "room light": pictures with room lights and without a flash are for training, those with a flash and without room
@@ -157,7 +157,7 @@ def _of_pie(faces: LitFaces, protocol: str, seed: int) -> tuple[Tensor, Tensor]:
     if protocol == "room light":
         return faces.room_lights & (faces.flash == 0), flash_only
     frontal = flash_only & (faces.camera == FRONTAL)
-    train = frontal & (faces.flash == 1 + (4 + 7 * seed) % FLASHES)
+    train = frontal & (faces.flash == 1 + (4 + 8 * seed) % FLASHES)
     return train, frontal & ~train & torch.isin(faces.identity, faces.identity[train])
 
 
