@@ -92,26 +92,26 @@ def test_move_turns_by_five_degrees_shifts_by_four_hundredths_and_sizes_by_five(
     place = torch.stack([x[inner] - centre[0], y[inner] - centre[1], torch.ones(int(inner.sum()))], 1)
     came = moved[:, :, inner].movedim(1, 2) - centre
     fit = torch.linalg.lstsq(place.expand(count, -1, -1), came).solution  # (N, 3, 2): came = place @ fit
-    torch.testing.assert_close(place @ fit, came, atol=1e-3, rtol=0)
+    torch.testing.assert_close(place @ fit, came, atol=0.16, rtol=0)  # half a grey level is 0.12 pixels of 60
     turn = fit[:, :2].mT
     size = 1 / turn.det().sqrt()
     rigid = turn * size[:, None, None]
-    torch.testing.assert_close(rigid @ rigid.mT, torch.eye(2).expand(count, 2, 2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(rigid @ rigid.mT, torch.eye(2).expand(count, 2, 2), atol=8e-3, rtol=0)
     angle = torch.atan2(turn[:, 1, 0], turn[:, 0, 0]).rad2deg()
     shift = -torch.linalg.solve(turn, fit[:, 2]) / torch.tensor([width, height])
     limits = ((angle, 0.0, 5.0), (size, 1.0, 0.05), (shift[:, 0], 0.0, 0.04), (shift[:, 1], 0.0, 0.04))
     for found, middle, reach in limits:
-        assert 0.93 * reach < (found - middle).abs().max() <= 1.001 * reach
+        assert 0.93 * reach < (found - middle).abs().max() <= 1.02 * reach
         assert abs(found.mean().item() - middle) < 0.15 * reach  # three standard errors are 0.1 of the reach
 
 
 def test_move_repeats_the_border() -> None:
-    x = torch.full((20, 1, 24, 20), 0.75)
+    x = torch.full((20, 1, 24, 20), 153 / 255)
     torch.testing.assert_close(changed(("move",), x), x)
 
 
 def test_flip_mirrors_every_other_picture() -> None:
-    x = torch.rand((400, 1, 6, 7), generator=generator())
+    x = torch.randint(256, (400, 1, 6, 7), generator=generator()) / 255
     y = changed(("flip",), x)
     mirrored, kept = ((y == other).flatten(1).all(1) for other in (x.flip(-1), x))
     assert bool((mirrored ^ kept).all())
@@ -134,12 +134,12 @@ def test_relight_gives_grey_levels_under_light_from_any_side() -> None:
 
 
 def test_erase_puts_a_grey_patch_into_every_other_picture() -> None:
-    x = torch.rand((400, 1, 40, 40), generator=generator())
+    x = torch.randint(128, (400, 1, 40, 40), generator=generator()) / 255
     y = changed(("erase",), x)
-    erased = y != x
+    erased = (y - x).abs() > 1e-6
     with_patch = erased.flatten(1).any(1)
     assert 160 < int(with_patch.sum()) < 240
-    assert bool((y[erased] == 0.5).all())
+    torch.testing.assert_close(y[erased], torch.full_like(y[erased], 128 / 255))
     for mask in erased[with_patch, 0]:
         rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
         height, width = (int(side[-1] - side[0]) + 1 for side in (rows, columns))
@@ -160,9 +160,9 @@ def test_changes_come_in_their_order_and_the_enhancer_last() -> None:
         y = networks.changes(names, halve)(x, generator())  # type: ignore[arg-type]
         assert torch.equal(seen[-1], changed(names, x))
         assert torch.equal(y, seen[-1] / 2)
-    patched = [int((one == 0.5).flatten(1).sum(1).gt(8).sum()) for one in seen]  # 0.5 is not a grey level
+    patched = [int(((255 * one - 128).abs() < 0.1).flatten(1).sum(1).gt(11).sum()) for one in seen]  # the patch's grey
     assert patched[0] > 15
-    assert patched[1] == 0
+    assert patched[1] < 5  # light changed it, but for a few in light of strength one
 
 
 def test_light_after_a_move_of_a_white_picture() -> None:
