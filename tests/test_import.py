@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
-MODULES = ("facelight", *(f"facelight.{name}" for name in ("illumination", "layers", "losses", "metrics", "models")))
+MODULES = (
+    "facelight",
+    *(f"facelight.{name}" for name in ("illumination", "layers", "losses", "metrics", "models", "train")),
+)
 
 CODE = """
 import json, socket, sys, time
@@ -37,5 +40,17 @@ def test_import_is_quick_silent_offline_and_leaves_cuda_alone():
         seconds.append(run()["seconds"])
     assert min(seconds) < 0.2, f"importing took {seconds} s beyond torch"
     assert report["cuda"] is False
-    heavy = {"torchvision", "kornia", "anny", "warp", "skimage", "scipy", "cv2", "matplotlib", "pandas", "onnx"}
+    heavy = {
+        "torchvision",
+        "kornia",
+        "anny",
+        "warp",
+        "skimage",
+        "sklearn",
+        "scipy",
+        "cv2",
+        "matplotlib",
+        "pandas",
+        "onnx",
+    }
     assert not heavy & {name.partition(".")[0] for name in report["modules"]}

@@ -38,7 +38,7 @@ COMPARED = (
     "Input", "HE", "BBHE", "GBIE, corrected", "CLAHE 2, OpenCV", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB",
     "Retinex", "Tan-Triggs", "Weberface", "local contrast", "ln minus local mean",
 )  # fmt: skip
-ENTERED = ("CLAHE 40, OpenCV", "HE", "Tan-Triggs")  # also before a network
+ENTERED = ("CLAHE 40, OpenCV", "HE")  # also before a network
 SMALL = (64, 56)  # of the pictures that networks are trained on
 RECIPE = train.Recipe(epochs=40, batch=50, learning_rate=2e-3, weight_decay=0.05, warmup=0.05)
 
