@@ -73,7 +73,7 @@ def detect_faces(
 
     Args:
         x: pictures (*, C, H, W) with 1 or 3 channels, float in [0, 1]; colour is turned into luma, `to_grey`.
-        cascade: one of `FACE_CASCADES`, a file of OpenCV without "haarcascade_" and ".xml".
+        cascade: one of `FACE_CASCADES`, named as OpenCV's file, without its prefix and suffix.
         scale_factor: > 1, from one size of window to the next.
         min_neighbours: votes that a box needs, >= 1.
         min_size: smallest face, as a share in (0, 1] of the picture's shorter side.
