@@ -319,19 +319,56 @@ def test_laptop_covers_what_the_book_tells() -> None:
     assert {"Input", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB", "Tan-Triggs", "local contrast"} <= set(recognition.FEW)
 
 
+def of_networks(profile: str = "laptop") -> list[Recognition]:
+    return [run for run in recognition.configs(profile) if run.network is not None and run.dataset == "yaleb"]
+
+
 def test_laptop_has_the_networks_of_the_book_with_one_budget() -> None:
-    runs = [run for run in recognition.configs("laptop") if run.network is not None]
-    budgets = {(run.dataset, run.size, run.network.backbone, run.network.recipe) for run in runs}
-    assert len(budgets) == 1  # whatever differs between two rates, it is not the budget
-    pairs: dict[tuple, set[int]] = {}
-    for run in runs:
-        pairs.setdefault((run.protocol, str(run.enhancer), run.network), set()).add(run.seed)
-    assert all(seeds == {0, 1, 2} for seeds in pairs.values())
+    runs = [run for run in of_networks() if run.network.backbone == "resnet18_c4" and run.network.recipe.epochs == 40]
+    assert {(run.size, run.network.recipe) for run in runs} == {(recognition.SMALL, recognition.RECIPE)}
     random = [run for run in runs if run.protocol == "random"]
     stems = {run.network.stem for run in random if run.enhancer == Enhancer()}
     assert stems == set(networks.STEMS)
     behind = [run.enhancer for run in random if run.network.stem == "linear"]
-    assert all(FAMILY[label] in behind for label in ("M-CLAHE 0.01, MATLAB", "local contrast", *recognition.ENTERED))
+    assert all(FAMILY[label] in behind for label in recognition.COMPARED)
+    for protocol in recognition.LIT:
+        four = [r for r in runs if (r.protocol, r.seed) == (protocol, 0) and "relight" not in r.network.changes]
+        assert len(four) >= 4
+    pairs = {(str(run.enhancer), run.network.stem, "relight" in run.network.changes) for run in runs
+             if run.protocol == "subset 1"}  # fmt: skip
+    assert len(pairs) == 8
+    assert all((*rest, not relit) in pairs for *rest, relit in pairs)  # each with and without relighting
+
+
+def test_networks_have_three_seeds() -> None:
+    for profile in ("laptop", "full"):
+        seeds: dict[tuple, set[int]] = {}
+        for run in recognition.configs(profile):
+            if run.network is not None:
+                seeds.setdefault((run.dataset, run.protocol, str(run.enhancer), run.network), set()).add(run.seed)
+        assert all(found == {0, 1, 2} for found in seeds.values())
+
+
+def test_readings_of_the_weight_decay_differ_in_nothing_else() -> None:
+    runs = [run for run in of_networks() if run.network.recipe.epochs == 100 and run.seed == 0]
+    recipes = [run.network.recipe for run in runs]
+    assert [(r.weight_decay, r.momentum, r.decay) for r in recipes] == [(0.95, 0.9, 1), (0, 0.95, 1), (0, 0.9, 0.95)]
+    assert {(r.epochs, r.batch, r.learning_rate, r.optimizer) for r in recipes} == {(100, 50, 1e-3, "sgd")}
+    assert len({replace(run, network=None, methods=("nearest",)) for run in runs}) == 1
+
+
+def test_the_papers_networks_with_and_without_its_enhancer() -> None:
+    """The same budget on both sides, and `full` at the size and with the recipe of the paper."""
+    for profile, sides in (("laptop", {48, 75}), ("full", {224, 299})):
+        runs = [run for run in of_networks(profile) if run.network.backbone != "resnet18_c4"]
+        assert {run.size[0] for run in runs} == sides
+        both: dict[tuple, set[Enhancer]] = {}
+        for run in runs:
+            both.setdefault((run.network, run.size, run.seed), set()).add(run.enhancer)
+        assert len(both) == 9
+        assert all(found == {FAMILY["Input"], FAMILY["M-CLAHE 0.01, MATLAB"]} for found in both.values())
+        assert {run.network.weights for run in runs} == ({"imagenet"} if profile == "full" else {None})
+    assert {(run.network.recipe.epochs, run.network.recipe.momentum) for run in runs} == {(100, 0.95)}
 
 
 # --- running
