@@ -117,7 +117,7 @@ def test_exports_to_onnx_with_the_same_numbers(tmp_path):
         ("resnet34", (32, 32), []),
         ("resnet50", (32, 32), []),
         ("vgg16", (48, 40), [0.5, 0.5]),
-        ("vgg16_bn", (48, 42), [0.5, 0.5]),
+        ("vgg16_small", (48, 42), [0.5, 0.5]),
         ("inception_v3", (75, 80), [0.5]),
     ],
 )

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from facelight import _check
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
-BACKBONES = (*RESNETS, "resnet18_c4", "vgg16", "vgg16_bn", "inception_v3")
-_SMALLEST_SIDE = {"vgg16": 32, "vgg16_bn": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
+BACKBONES = (*RESNETS, "resnet18_c4", "vgg16", "vgg16_small", "inception_v3")
+_SMALLEST_SIDE = {"vgg16": 32, "vgg16_small": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
 
@@ -127,10 +127,11 @@ def face_classifier(
     """Build a network that tells identities apart: a torchvision body with a new last layer.
 
     Args:
-        backbone: "resnet18", "resnet34", "resnet50", "vgg16" or "inception_v3"; "vgg16_bn", VGG16 with batch
-            normalisation after each convolution; or "resnet18_c4", ResNet-18 up to its stage conv4, with a quarter of
-            its 11 million weights, for small pictures and few of them. The ResNets take any size; VGG16 at least 32x32
-            and Inception-v3 at least 75x75 pixels (made for 224 and 299).
+        backbone: "resnet18", "resnet34", "resnet50", "vgg16" or "inception_v3"; or, for small pictures and few
+            of them, with a quarter of the weights, "resnet18_c4", ResNet-18 up to its stage conv4, or "vgg16_small",
+            VGG16 with batch normalisation after each convolution and the mean of the last map instead of its 7x7 cells.
+            The ResNets take any size; VGG16 at least 32x32 and Inception-v3 at least 75x75 pixels (made for 224 and
+            299).
         num_classes: number of identities.
         stem: as in `landmark_regressor`.
         dropout: probability before the last layer, in [0, 1) (in VGG16: of both its dropout layers); None keeps the
@@ -158,8 +159,10 @@ def face_classifier(
     if dropout is not None:
         _check_probability(dropout)
     body = _body(backbone, weights)
-    if backbone in ("vgg16", "vgg16_bn"):
+    if backbone in ("vgg16", "vgg16_small"):
         body.classifier[-1] = nn.Linear(body.classifier[-1].in_features, num_classes)
+        if backbone == "vgg16_small":
+            body.avgpool, body.classifier[0] = nn.AdaptiveAvgPool2d(1), nn.Linear(512, body.classifier[0].out_features)
         for layer in body.classifier:
             if isinstance(layer, nn.Dropout) and dropout is not None:
                 layer.p = dropout
@@ -195,7 +198,7 @@ def _body(backbone: str, weights: str | None) -> Any:
     options: dict[str, Any] = {}
     if backbone == "inception_v3":
         options = {"aux_logits": False, "transform_input": False, "init_weights": weights is None}
-    name = backbone.removesuffix("_c4")
+    name = backbone.removesuffix("_c4").replace("_small", "_bn")
     body = torchvision.models.get_model(name, weights=None, **options)
     if weights is not None:
         state = _imagenet_state(torchvision.models.get_model_weights(name)["IMAGENET1K_V1"])

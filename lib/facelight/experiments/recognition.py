@@ -43,7 +43,7 @@ STATED = train.Recipe(epochs=100, batch=50, optimizer="sgd", learning_rate=1e-3,
 SIDES = {"vgg16": 224, "resnet50": 224, "inception_v3": 299}  # of the paper's networks
 SHORT = replace(RECIPE, epochs=30)
 FROM_SCRATCH = {
-    "vgg16_bn": ((48, 42), replace(SHORT, learning_rate=5e-4)),
+    "vgg16_small": ((48, 42), replace(SHORT, learning_rate=1e-3)),
     "resnet50": ((48, 42), SHORT),
     "inception_v3": ((75, 75), SHORT),
 }
