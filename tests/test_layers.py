@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from facelight.layers import LogConv2d, log_compress, with_log_stem
+from facelight.layers import CosineLinear, LogConv2d, log_compress, with_log_stem
 
 OPTIONS = [
     {},
@@ -406,3 +406,27 @@ def test_log_stem_model_trains_saves_and_loads(tmp_path):
     x = light(2, 3, 32, 32, seed=3)
     assert torch.equal(other.eval()(x), model.eval()(x))
     assert other.features[0].gamma != 1
+
+
+# CosineLinear
+
+
+def test_cosine_linear_is_the_cosine_whatever_the_lengths():
+    torch.manual_seed(0)
+    layer, x = CosineLinear(6, 4), torch.randn(3, 6)
+    expected = F.cosine_similarity(x[:, None], layer.weight[None], dim=2)
+    torch.testing.assert_close(layer(x), expected)
+    torch.testing.assert_close(layer(1000 * x), expected)
+    with torch.no_grad():
+        layer.weight *= 7
+    torch.testing.assert_close(layer(x), expected)
+    assert "in_features=6" in repr(layer)
+
+
+def test_cosine_linear_keeps_float32_under_autocast():
+    torch.manual_seed(0)
+    layer, x = CosineLinear(64, 4), torch.randn(3, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, layer(x), rtol=0, atol=0)

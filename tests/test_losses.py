@@ -15,6 +15,7 @@ from facelight.losses import (
     RectifiedWingLoss,
     WingLoss,
     adaptive_wing_loss,
+    large_margin_cosine_loss,
     rectified_wing_loss,
     wing_loss,
 )
@@ -262,3 +263,42 @@ POINTS = torch.zeros(2, 5, 2)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# large margin cosine
+
+
+def test_large_margin_cosine_against_a_plain_loop():
+    generator = torch.Generator().manual_seed(0)
+    cosines = 2 * torch.rand((5, 4), generator=generator, dtype=torch.float64) - 1
+    target = torch.tensor([0, 3, 1, 1, 2])
+    total = 0.0
+    for row, t in zip(cosines.tolist(), target.tolist(), strict=True):
+        powers = [math.exp(12 * (c - (0.35 if k == t else 0))) for k, c in enumerate(row)]
+        total -= math.log(powers[t] / sum(powers))
+    found = large_margin_cosine_loss(cosines, target, margin=0.35, scale=12)
+    assert found.item() == pytest.approx(total / 5, rel=1e-12)
+    plain = F.cross_entropy(12 * cosines, target, label_smoothing=0.1)
+    torch.testing.assert_close(
+        large_margin_cosine_loss(cosines, target, margin=0, scale=12, label_smoothing=0.1), plain
+    )
+
+
+@pytest.mark.parametrize(
+    ("cosines", "target", "options", "error", "message"),
+    [
+        (torch.zeros(2, 3), torch.zeros(3).long(), {}, ValueError, r"got \(2, 3\) and \(3,\)"),
+        (torch.zeros(2, 3).long(), torch.zeros(2).long(), {}, TypeError, "cosines"),
+        (torch.zeros(2, 3), torch.zeros(2).long(), {"scale": 0.0}, ValueError, "scale"),
+        (
+            torch.zeros(2, 3),
+            torch.zeros(2).long(),
+            {"margin": -0.1},
+            ValueError,
+            "margin: expected a number",
+        ),
+    ],
+)
+def test_large_margin_cosine_refuses(cosines, target, options, error, message):
+    with pytest.raises(error, match=message):
+        large_margin_cosine_loss(cosines, target, **options)

@@ -1,4 +1,4 @@
-"""The renderer against values worked out by hand, and what the two ready sets promise."""
+"""The renderer against values worked out by hand, and what the three ready sets promise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 from facelight.data import WFLW_ATTRIBUTES, LitFaces, synthetic
 from facelight.data.synthetic import photo, sets
 from facelight.data.synthetic.render import Camera, Stage, direction, rotation
-from facelight.data.synthetic.scene import SceneLight, identity_seed, sample_scene
+from facelight.data.synthetic.scene import SceneLight, identity_seed, sample_portrait, sample_scene
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
 
 FRONTAL = tuple(pair for pair in YALE_LIGHTS if subset_of(*pair) == 1)
@@ -311,6 +311,35 @@ def test_splits_and_seeds_share_no_identity() -> None:
     assert len(set().union(*people)) == 8 * 50
 
 
+def test_people_columns_and_independence_of_count_and_workers() -> None:
+    few, more = synthetic.people(2, 3, size=32, workers=1), synthetic.people(3, 4, size=32, workers=2)
+    assert (few.image.shape, few.image.dtype) == ((6, 1, 32, 32), torch.uint8)
+    assert few.identity.tolist() == [0, 0, 0, 1, 1, 1]
+    same = [more.name.index(name) for name in few.name]
+    assert torch.equal(few.image, more.image[same])
+    assert torch.equal(few.azimuth, more.azimuth[same])
+    assert few.subset.tolist() == [subset_of(a, e) for a, e in zip(few.azimuth, few.elevation, strict=True)]
+    assert len({tuple(image.flatten().tolist()) for image in more.image}) == 12
+    assert not torch.equal(synthetic.people(1, 1, size=32, seed=1).image, few.image[:1])
+
+
+def test_portraits_keep_the_person_and_vary_the_rest() -> None:
+    own = [sample_portrait(0, 4, n) for n in range(400)]
+    assert own == [sample_portrait(0, 4, n) for n in range(400)]
+    assert {(p.identity, p.occluder_seed, p.make_up) for p in own} == {(own[0].identity, 4, 0.0)}
+    assert sum(p.occluder == "glasses" for p in own) / 400 == pytest.approx(0.5, abs=0.1)
+    assert {p.occluder for p in (sample_portrait(0, 5, n) for n in range(50))} == {""}
+    assert sum(p.expression_strength == 0 for p in own) / 400 == pytest.approx(0.5, abs=0.1)
+    assert max(abs(p.yaw) for p in own) <= 28
+    assert max(abs(p.pitch) for p in own) <= 18
+    assert sum(p.lights[0].color[0] < 0.1 for p in own) / 400 == pytest.approx(0.2, abs=0.07)  # room lights alone
+    for field in ("yaw", "expression", "exposure", "background_seed", "noise_seed", "lights", "ambient"):
+        assert len({getattr(p, field) for p in own}) > 300
+    others = {sample_portrait(seed, who, 0).identity for seed in (0, 1) for who in range(50)}
+    others |= {identity_seed(seed, split, i) for seed in (0, 1) for split in ("train", "lights") for i in range(50)}
+    assert len(others) == 300
+
+
 PLAIN = dataclasses.replace(
     sample_scene(0, "train", 0),
     yaw=0.0,
@@ -371,6 +400,10 @@ def test_occluder_hides_landmarks(stage: Stage) -> None:
         (lambda: synthetic.landmarks("train", 0), "n: expected a whole number >= 1, got 0"),
         (lambda: synthetic.landmarks("train", 1, size=8), "size: expected a whole number >= 16, got 8"),
         (lambda: synthetic.landmarks("train", 1, seed=-1), "seed, index: expected whole numbers >= 0"),
+        (lambda: synthetic.people(0), "identities: expected a whole number >= 1, got 0"),
+        (lambda: synthetic.people(1, 0), "pictures: expected a whole number >= 1, got 0"),
+        (lambda: synthetic.people(1, 1, size=8), "size: expected a whole number >= 16, got 8"),
+        (lambda: sample_portrait(0, -1, 0), "person: expected a whole number >= 0"),
         (lambda: synthetic.lights(0), "identities: expected a whole number >= 1"),
         (lambda: synthetic.lights(1, size=64), r"size: expected \(height, width\) in pixels, got 64"),
         (lambda: synthetic.lights(1, directions=()), "directions: expected at least one"),

@@ -19,7 +19,8 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("name", choices=["yaleb", "pie"])
     verify.add_argument("--root", help="folder that holds the data set (default: FACELIGHT_DATA)")
     run = commands.add_parser("run", help="run an experiment and record what was measured; resumes where it stopped")
-    run.add_argument("experiment", choices=["preprocessing", "nearest", "learned", "detection", "recognition"])
+    names = ["preprocessing", "nearest", "learned", "detection", "recognition", "embedding"]
+    run.add_argument("experiment", choices=names)
     run.add_argument("--profile", default="laptop", help="smoke, book, laptop (default) or full")
     return top
 

@@ -1,4 +1,4 @@
-"""The logarithmic input layer: `log_compress`, `LogConv2d`, `with_log_stem`. Whole networks live in `models`."""
+"""Layers: the logarithmic input (`log_compress`, `LogConv2d`, `with_log_stem`), `CosineLinear`. Networks: `models`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from typing import Any, Self, TypeVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check
@@ -255,3 +256,38 @@ def with_log_stem(model: nn.Module, *, first: str | None = None, **options: Any)
     if getattr(model, "transform_input", False):
         model.transform_input = cast(Any, False)
     return model
+
+
+class CosineLinear(nn.Module):
+    """Cosines between a feature and the weights of each class: a last layer without offsets and without lengths.
+
+        c_k = <w_k, x> / (||w_k|| ||x||)
+
+    Computed in float32, also under autocast: bfloat16 cannot tell 0.999 from 1.
+
+    Args:
+        in_features: length of a feature.
+        out_features: number of classes.
+
+    Attributes:
+        weight: (out_features, in_features); only its directions matter.
+
+    >>> CosineLinear(2, 1)(torch.zeros(1, 2))  # the direction of nothing
+    tensor([[0.]], grad_fn=<MmBackward0>)
+
+    Source: Wang et al. (2018), doi:10.1109/CVPR.2018.00552.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the cosines (B, out_features) of features x (B, in_features)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.normalize(x.float()) @ F.normalize(self.weight).T
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"in_features={self.in_features}, out_features={self.out_features}"

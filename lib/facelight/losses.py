@@ -1,10 +1,14 @@
-"""Losses for landmarks: Wing, Rectified Wing, Adaptive Wing. Smooth L1 and Huber are `torch.nn.functional`'s."""
+"""Losses for landmarks (Wing, Rectified Wing, Adaptive Wing) and for embeddings (large margin cosine).
+
+Smooth L1, Huber and cross-entropy are `torch.nn.functional`'s.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check
@@ -213,6 +217,46 @@ class AdaptiveWingLoss(nn.Module):
             f"omega={self.omega}, theta={self.theta}, epsilon={self.epsilon}, alpha={self.alpha}, "
             f"reduction={self.reduction!r}"
         )
+
+
+def large_margin_cosine_loss(
+    cosines: Tensor, target: Tensor, margin: float = 0.2, scale: float = 30.0, label_smoothing: float = 0.0
+) -> Tensor:
+    """Large margin cosine loss (CosFace): the cosine with the own class must lead all others by a margin.
+
+        -ln( e^(s (c_t - m)) / (e^(s (c_t - m)) + sum_{k != t} e^(s c_k)) ),   the mean over the batch
+
+    c_k is the cosine between a feature and the weights of class k, see `layers.CosineLinear`; t is the true class.
+
+    Args:
+        cosines: (B, classes), in [-1, 1].
+        target: classes (B,), int64.
+        margin: m, in [0, 2).
+        scale: s > 0; without it no softmax of numbers in [-1, 1] comes near 1.
+        label_smoothing: of the cross-entropy, in [0, 1).
+
+    Returns:
+        A scalar.
+
+    Raises:
+        TypeError: cosines is not a floating-point tensor.
+        ValueError: shapes that do not fit, or a number out of range.
+
+    >>> large_margin_cosine_loss(torch.tensor([[0.5, 0.5]]), torch.tensor([0]), margin=0.0)
+    tensor(0.6931)
+
+    Source: Wang et al. (2018), doi:10.1109/CVPR.2018.00552.
+    """
+    _check.floating(cosines, "cosines")
+    if cosines.ndim != 2 or target.shape != cosines.shape[:1]:
+        raise ValueError(
+            f"expected cosines (B, classes) and target (B,), got {tuple(cosines.shape)} and {tuple(target.shape)}"
+        )
+    _check.positive(scale, "scale")
+    if not 0 <= margin < 2:
+        raise ValueError(f"margin: expected a number in [0, 2), got {margin}")
+    led = cosines - margin * F.one_hot(target, cosines.shape[1]).to(cosines.dtype)
+    return F.cross_entropy(scale * led, target, label_smoothing=label_smoothing)
 
 
 def _check_pair(pred: Tensor, target: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from facelight.experiments.detection import Detection
+from facelight.experiments.embedding import Embedding
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.learned import Learned
 from facelight.experiments.nearest import Nearest
@@ -16,6 +17,7 @@ __all__ = [
     "FAMILY",
     "PROFILES",
     "Detection",
+    "Embedding",
     "Enhancer",
     "Learned",
     "Nearest",
@@ -25,7 +27,7 @@ __all__ = [
     "run",
 ]
 
-EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition")
+EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition", "embedding")
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -37,8 +39,9 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
 
     Args:
         experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
-            (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found) or
-            "recognition" (methods and networks under the same protocols).
+            (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found),
+            "recognition" (methods and networks under the same protocols) or "embedding" (networks that learned from
+            rendered people).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -46,9 +49,9 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import detection, learned, nearest, preprocessing, recognition
+    from facelight.experiments import detection, embedding, learned, nearest, preprocessing, recognition
 
     _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    modules = (preprocessing, nearest, learned, detection, recognition)
+    modules = (preprocessing, nearest, learned, detection, recognition, embedding)
     return dict(zip(EXPERIMENTS, modules, strict=True))[experiment].run(profile)

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from facelight import results
+from facelight import results, train
 from facelight.data import pie, yaleb
 from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight.experiments.enhancers import Enhancer, fingerprint
@@ -37,6 +38,7 @@ class Config(Protocol):
     def __hash__(self) -> int: ...
 
 
+T = TypeVar("T")
 C = TypeVar("C", bound=Config)
 Faces = TypeVar("Faces", LitFaces, LandmarkFaces)
 Measured: TypeAlias = tuple[Mapping[str, Any], str, int]
@@ -123,6 +125,17 @@ def workplace(experiment: str, config: Any) -> Path:
     """Folder for what an interrupted run continues from, beside the records; with `.lock`, who has it in hand."""
     name = results.key(experiment, dataclasses.asdict(config), getattr(config, "seed", None))
     return results.root() / ".unfinished" / experiment / name
+
+
+def continued(work: Callable[[], T], checkpoint: Path | None) -> T:
+    """Result of work that continues from a checkpoint; one that it refuses, left by another version, is dropped."""
+    try:
+        return work()
+    except train.CheckpointError as problem:  # what other code trained is not this run
+        assert checkpoint is not None
+        warnings.warn(f"{problem}\nthe checkpoint is dropped and the run starts again", stacklevel=3)
+        checkpoint.unlink()
+        return work()
 
 
 def _record(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import functools
 import hashlib
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -19,7 +18,7 @@ from facelight import _check, train
 from facelight.data.pie import PieFaces
 from facelight.data.samples import LitFaces
 from facelight.experiments import competitors, networks, protocols
-from facelight.experiments._runs import RECORDING, in_parts, measure_all, read
+from facelight.experiments._runs import RECORDING, continued, in_parts, measure_all, read
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.networks import Network
 from facelight.results import Record
@@ -104,15 +103,15 @@ def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> 
     part = protocols.split(faces, config.protocol, config.seed)
     known, asked = faces.select(part.train), faces.select(part.test)
     if config.network is not None:
-        pred, curve = _by_network(config, _resized(known, config.size), _resized(asked, config.size), place)
-        return {"network": _counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
+        pred, curve = _by_network(config, resized(known, config.size), resized(asked, config.size), place)
+        return {"network": counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
     gallery, probes = (
         in_parts(lambda x: config.enhancer(x).movedim(0, -1), f.image, config.size).movedim(-1, 0)
         for f in (known, asked)
     )
     named = {m: competitors.recognise(m, gallery, known.identity, probes) for m in config.methods}
-    counted = {m: _counted(asked, pred, by_light=m == "shifted nearest") for m, pred in named.items()}
-    return counted | {"trained_on": len(known)}
+    found = {m: counted(asked, pred, by_light=m == "shifted nearest") for m, pred in named.items()}
+    return found | {"trained_on": len(known)}
 
 
 def _by_network(
@@ -130,13 +129,7 @@ def _by_network(
             network, config.enhancer, known, asked, seed=config.seed, checkpoint=checkpoint, identity=whose
         )
 
-    try:
-        scores, curve = recognise()
-    except train.CheckpointError as problem:  # left by another version of the code: what it trained is not this run
-        assert checkpoint is not None
-        warnings.warn(f"{problem}\nthe checkpoint is dropped and the run starts again", stacklevel=2)
-        checkpoint.unlink()
-        scores, curve = recognise()
+    scores, curve = continued(recognise, checkpoint)
     return known.identity.unique()[scores.argmax(1)], curve
 
 
@@ -150,7 +143,8 @@ def rate_of_groups(found: dict[str, Any]) -> float:
     return sum(found["right"][g] / found["count"][g] for g in found["count"]) / len(found["count"])
 
 
-def _counted(asked: LitFaces, pred: Tensor, *, by_light: bool) -> dict[str, Any]:
+def counted(asked: LitFaces, pred: Tensor, *, by_light: bool) -> dict[str, Any]:
+    """Pictures right and tested in each group, the most frequent mistakes and, `by_light`, where they were made."""
     right, group = pred == asked.identity, protocols.groups(asked)
     wrong = collections.Counter(light for light, ok in zip(lights(asked), right.tolist(), strict=True) if not ok)
     pairs = zip(asked.identity[~right].tolist(), pred[~right].tolist(), strict=True)
@@ -292,7 +286,8 @@ def load_few(dataset: str) -> LitFaces:
     return synthetic.lights(FEW_PEOPLE, size=(96, 84))
 
 
-def _resized(faces: LitFaces, size: tuple[int, int]) -> LitFaces:
+def resized(faces: LitFaces, size: tuple[int, int]) -> LitFaces:
+    """The same pictures at another size (H, W), rounded to grey levels."""
     small = in_parts(lambda x: (x * 255).round().byte().movedim(0, -1), faces.image, size)
     return replace(faces, image=small.movedim(-1, 0))
 

@@ -1,4 +1,4 @@
-"""The two ready sets of synthetic faces: rendered by several threads, kept in the cache. Pictures: `photo`, `scene`."""
+"""Ready sets of synthetic faces: rendered by several threads, kept in the cache. Pictures: `photo`, `scene`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from facelight import illumination
@@ -20,7 +21,7 @@ from facelight.data import cache
 from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight.data.synthetic.photo import frontal_series, new_stage, photograph
 from facelight.data.synthetic.render import Stage
-from facelight.data.synthetic.scene import SPLITS, identity_seed, sample_scene
+from facelight.data.synthetic.scene import SPLITS, Scene, identity_seed, sample_portrait, sample_scene
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
 
 T = TypeVar("T")
@@ -142,6 +143,66 @@ def lights(
     )
 
 
+def people(
+    identities: int = 400,
+    pictures: int = 24,
+    *,
+    seed: int = 0,
+    size: int = 64,
+    workers: int | None = None,
+    device: str = "cpu",
+) -> LitFaces:
+    """Many pictures of each of many people, as light, expression, pose and glasses change: to learn who is who from.
+
+    See `scene.sample_portrait`. A picture depends on (seed, person, number) and the size only. Nobody is also in
+    `lights` or `landmarks`.
+
+    Args:
+        identities: number of people.
+        pictures: of each.
+        seed: of the whole set, >= 0.
+        size: side of the pictures in pixels.
+        workers: threads that render; None: one per processor. Does not change the pictures.
+        device: Warp's name of the device that renders. Pictures of different devices may differ in the last bit.
+
+    Returns:
+        Grey images (identities * pictures, 1, size, size), sRGB, all of the first person first; direction of the flash
+        in degrees, and `subset` by it; a picture without flash has its direction, too. Read from the cache when it was
+        rendered before, see `facelight.data.cache`.
+
+    Raises:
+        ValueError: a number out of range.
+
+    >>> people(2, 3, size=32).identity.tolist()
+    [0, 0, 0, 1, 1, 1]
+    """
+    for value, least, name in ((identities, 1, "identities"), (pictures, 1, "pictures"), (seed, 0, "seed")):
+        _at_least(value, least, name)
+    _at_least(size, 16, "size")
+    scenes = [sample_portrait(seed, who, number) for who in range(identities) for number in range(pictures)]
+    numbers = {"identities": identities, "pictures": pictures, "seed": seed, "size": size}
+
+    def grey(stage: Stage, scene: Scene) -> npt.NDArray[np.uint8]:
+        return cv2.cvtColor(np.moveaxis(photograph(scene, stage, size).image, 0, -1), cv2.COLOR_RGB2GRAY)
+
+    def make() -> cache.Arrays:
+        with Crew(workers, device) as crew:
+            return {"image": np.stack(crew.run(grey, scenes, "rendering people"))[:, None]}
+
+    entry = cache.cached("synthetic", {"set": "people", **numbers, **_origin(device)}, make)
+    flashes = [(scene.lights[0].azimuth, scene.lights[0].elevation) for scene in scenes]
+    return LitFaces(
+        image=torch.from_numpy(entry.arrays["image"]),
+        identity=torch.arange(identities).repeat_interleave(pictures),
+        azimuth=torch.tensor([a for a, _ in flashes], dtype=torch.float32),
+        elevation=torch.tensor([e for _, e in flashes], dtype=torch.float32),
+        subset=torch.tensor([subset_of(*flash) for flash in flashes]),
+        name=tuple(f"synthetic/people/{who:05d}/{n:03d}" for who in range(identities) for n in range(pictures)),
+        source=f"synthetic people, seed {seed}",
+        sha256=entry.sha256,
+    )
+
+
 def _make_landmarks(
     split: str, indices: Sequence[int], seed: int, size: int, workers: int | None, device: str
 ) -> cache.Arrays:
@@ -215,4 +276,4 @@ def _at_least(value: int, least: int, name: str) -> None:
         raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
 
 
-__all__ = ["SPLITS", "landmarks", "lights"]
+__all__ = ["SPLITS", "landmarks", "lights", "people"]
