@@ -128,9 +128,9 @@ def measure(config: Detection, faces: LitFaces | LandmarkFaces) -> dict[str, Any
 
 
 def _shares(right: Tensor, groups: dict[str, Tensor]) -> dict[str, Any]:
-    found: dict[str, Any] = dict(nearest._share(right))
+    found: dict[str, Any] = dict(nearest.share(right))
     for name, group in groups.items():
-        parts = {int(g): nearest._share(right[group == g]) for g in group.unique() if g >= 0}
+        parts = {int(g): nearest.share(right[group == g]) for g in group.unique() if g >= 0}
         for key in ("rate", "low", "high", "n"):
             found[f"{key}_by_{name}"] = {g: part[key] for g, part in parts.items()}
     return found

@@ -26,7 +26,7 @@ from facelight.layers import CosineLinear
 from facelight.results import Record
 
 NAME = "embedding"
-STARTS = ("rendered", "random")
+STARTS = ("people", "lights", "random")
 PARTS = ("test", "validation")
 SEEDS = (0, 1, 2)
 ENHANCER = FAMILY["local contrast"]
@@ -58,8 +58,8 @@ class Embedding:
         enhancer: with its settings.
         seed: of the split, of all weights, and of everything random in both trainings.
         size: (H, W) of the pictures that are named.
-        start: "rendered" or "random".
-        people, pictures: rendered people, and pictures of each.
+        start: "people" or "lights", after learning the set of that name of `facelight.data.synthetic`; or "random".
+        people: how many rendered people. pictures: of each, in the set "people".
         network: body, first layer, changes of the training pictures; its recipe is that of learning rendered people.
         recipe: how to train further; None: not at all.
     """
@@ -70,7 +70,7 @@ class Embedding:
     enhancer: Enhancer = field(default_factory=Enhancer)
     seed: int = 0
     size: tuple[int, int] = (64, 56)
-    start: str = "rendered"
+    start: str = "people"
     people: int = 400
     pictures: int = 24
     network: Network = field(default_factory=lambda: Network("resnet18_c4"))
@@ -124,13 +124,22 @@ def started(config: Embedding, checkpoint: Path | None = None) -> nn.Module:
         model = networks.build(config.network, config.people)
     if config.start == "random":
         return model.eval()
-    what = {"people": config.people, "pictures": config.pictures, "seed": config.seed, "code": recognition.code()}
+    what = {
+        "start": config.start,
+        "people": config.people,
+        "pictures": config.pictures,
+        "seed": config.seed,
+        "code": recognition.code(),
+    }
     what |= {"enhancer": str(config.enhancer), "network": str(config.network), "where": _where(config)}
 
     def make() -> cache.Arrays:
         from facelight.data import synthetic
 
-        faces = synthetic.people(config.people, config.pictures, seed=config.seed)
+        if config.start == "lights":
+            faces = synthetic.lights(config.people, seed=config.seed, size=LIGHTS_SIZE)
+        else:
+            faces = synthetic.people(config.people, config.pictures, seed=config.seed)
         taught, _ = _trained(model, config, config.network.recipe, faces.image, faces.identity, checkpoint)
         return {name: value.cpu().numpy() for name, value in taught.state_dict().items() if ".fc." not in name}
 

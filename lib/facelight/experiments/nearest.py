@@ -68,8 +68,8 @@ def measure(config: Nearest, faces: LitFaces) -> dict[str, Any]:
     """
     right = recognised(config, faces)
     subset = faces.subset[faces.subset != 1]
-    by_subset = {int(s): _share(right[subset == s]) for s in subset.unique()}
-    whole = _share(right)
+    by_subset = {int(s): share(right[subset == s]) for s in subset.unique()}
+    whole = share(right)
     rates = [part["rate"] for part in by_subset.values()]
     found: dict[str, Any] = whole | {"rate_of_subsets": sum(rates) / len(rates)}
     return found | {f"{key}_by_subset": {s: part[key] for s, part in by_subset.items()} for key in whole}
@@ -106,7 +106,7 @@ def _measured(config: Nearest, faces: LitFaces, _: Path | None) -> tuple[dict[st
     return measure(config, faces), "gallery: subset 1, probes: subsets 2 to 5", len(faces)
 
 
-def _share(right: Tensor) -> dict[str, float]:
+def share(right: Tensor) -> dict[str, float]:
     """Share of true values, its Wilson interval, and their number."""
     from scipy.stats import binomtest
 
