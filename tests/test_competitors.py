@@ -234,6 +234,48 @@ def test_noise_of_rounding_makes_no_patterns():
     assert torch.equal(lbp_histograms((x + 1e-4 * noise).clamp(0, 1)), lbp_histograms(x))
 
 
+def test_histograms_at_another_radius_are_scikit_images() -> None:
+    from skimage.feature import local_binary_pattern
+
+    x = torch.rand((1, 1, 16, 16), generator=torch.Generator().manual_seed(1))
+    grey = np.pad((x[0, 0] * 255).round().byte().numpy(), 3, mode="edge")
+    pattern = local_binary_pattern(grey, 8, 3, "nri_uniform")[3:-3, 3:-3].astype(int)
+    expected = np.bincount(pattern.ravel(), minlength=59) / 256
+    np.testing.assert_allclose(lbp_histograms(x, cell=16, radius=3)[0].numpy(), expected, atol=1e-7)
+    assert not torch.equal(lbp_histograms(x, cell=16, radius=3), lbp_histograms(x, cell=16))
+
+
+def test_kernel_ridge_solves_its_equations() -> None:
+    """The largest value of f by the formula, one pair of pictures after the other; identities have gaps."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.rand((9, 1, 20, 20), generator=generator)
+    gallery, labels, probes = x[:6], torch.tensor([3, 9, 3, 9, 4, 4]), x[6:]
+    options = {"cell": 10, "gamma": 3.0, "alpha": 0.2}
+
+    def h(picture: torch.Tensor) -> np.ndarray:
+        parts = [lbp_histograms(picture[None], cell=10, radius=radius)[0].double().numpy() ** 0.5 for radius in (2, 3)]
+        joined = np.concatenate(parts)
+        return joined / np.linalg.norm(joined)
+
+    known = [h(picture) for picture in (*gallery, *gallery.flip(-1))]
+    kernel = np.array([[np.exp(-3.0 * ((a - b) ** 2).sum()) for b in known] for a in known])
+    expected = []
+    for probe in probes:
+        row = np.array([np.exp(-3.0 * ((h(probe) - b) ** 2).sum()) for b in known])
+        values = {}
+        for person in (3, 4, 9):
+            y = np.array([1.0 if label == person else -1.0 for label in labels.tolist() * 2])
+            values[person] = row @ np.linalg.solve(kernel + 0.2 * np.eye(12), y)
+        expected.append(max(values, key=lambda person: values[person]))
+    found = competitors.kernel_ridge(gallery, labels, probes, **options)
+    assert found.tolist() == expected
+    mirrored = competitors.kernel_ridge(gallery, labels, gallery.flip(-1), **options)
+    assert torch.equal(mirrored, labels)
+    for wrong in ({"gamma": 0.0}, {"alpha": -1.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            competitors.kernel_ridge(gallery, labels, probes, **wrong)
+
+
 def test_lbp_keeps_its_answer_when_the_light_gets_weaker():
     gallery = (200 * pictures(LABELS, seed=1, noise=0.05)).round() / 255
     assert torch.equal(lbp_histograms(gallery), lbp_histograms(gallery + 50 / 255))
@@ -332,8 +374,9 @@ def test_bad_pictures(method, arguments, error, message):
         (lambda g, y, p: competitors.lda(g[:1].expand_as(g), y, p), "gallery: all pictures are equal"),
         (lambda g, y, p: competitors.pca(g[:1].expand_as(g), y, p), "gallery: all pictures are equal"),
         (lambda *a: competitors.ridge(*a, alpha=0.0), "alpha: expected a positive finite number, got 0.0"),
-        (lambda g, y, p: lbp_histograms(g[0]), r"expected x \(N, C, H, W\) .*got \(1, 14, 16\)"),
-        (lambda *a: competitors.lbp(*a, cell=0), r"cell >= 1 pixel; got \(12, 1, 14, 16\) and 0"),
+        (lambda g, y, p: lbp_histograms(g[0]), r"expected x \(N, C, H, W\), .*got \(1, 14, 16\)"),
+        (lambda *a: competitors.lbp(*a, cell=0), r"cell >= 1 .*got \(12, 1, 14, 16\), 0 and 2"),
+        (lambda g, y, p: lbp_histograms(g, radius=0), r"radius >= 1 pixel; got \(12, 1, 14, 16\), 10 and 0"),
     ],
 )
 def test_bad_settings(call, message):

@@ -293,7 +293,11 @@ def test_laptop_covers_what_the_book_tells() -> None:
     runs = recognition.configs("laptop")
     offsets = [run for run in runs if run.methods == ("ridge without offset",)]
     assert {(run.protocol, run.seed) for run in offsets} == {("subset 1", 0), *(("random", s) for s in (0, 1, 2))}
-    classical = [run for run in runs if run.network is None and run not in offsets]
+    patterns = [run for run in runs if run.methods == ("kernel ridge",)]
+    assert {(run.dataset, run.protocol) for run in patterns} >= {("yaleb", p) for p in recognition.LIT} | {
+        ("pie", p) for p in recognition.PIE_PROTOCOLS
+    }
+    classical = [run for run in runs if run.network is None and run not in offsets and run not in patterns]
     found = {(r.dataset, r.protocol, r.seed, r.size, r.enhancer.name, str(r.enhancer.settings)): r for r in classical}
 
     def methods(dataset: str, protocol: str, seed: int, size: tuple[int, int], label: str) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def started(config: Embedding, checkpoint: Path | None = None) -> nn.Module:
         from facelight.data import synthetic
 
         if config.start == "lights":
-            faces = synthetic.lights(config.people, seed=config.seed, size=LIGHTS_SIZE)
+            faces = synthetic.lights(config.people, seed=config.seed, size=(64, 56))
         else:
             faces = synthetic.people(config.people, config.pictures, seed=config.seed)
         taught, _ = _trained(model, config, config.network.recipe, faces.image, faces.identity, checkpoint)

@@ -176,7 +176,7 @@ def configs(profile: str) -> list[Recognition]:
     """The runs of a profile."""
     if profile in ("smoke", "book"):
         return list(_small())
-    return [*_classical(), *_windows(), *_offsets(), *_networks(), *_readings(), *_paper(profile)]
+    return [*_classical(), *_windows(), *_offsets(), *_patterns(), *_networks(), *_readings(), *_paper(profile)]
 
 
 def _small() -> Iterable[Recognition]:
@@ -205,7 +205,7 @@ def _classical() -> Iterable[Recognition]:
 
 def _methods(protocol: str, *, patterns: bool) -> tuple[str, ...]:
     """The classical methods that a protocol allows: LDA needs two pictures of a person; LBP is slow."""
-    left_out = {"ridge without offset"} | ({"lda"} if protocol in ("one image", "one flash") else set())
+    left_out = {"ridge without offset", "kernel ridge"} | ({"lda"} if protocol in ("one image", "one flash") else set())
     left_out |= set() if patterns else {"lbp"}
     return tuple(m for m in competitors.METHODS if m not in left_out)
 
@@ -222,6 +222,14 @@ def _offsets() -> Iterable[Recognition]:
     for protocol, label in product(("random", "subset 1"), FEW):
         for seed in SEEDS if protocol in DRAWN else SEEDS[:1]:
             yield Recognition("yaleb", protocol, FAMILY[label], seed, methods=("ridge without offset",))
+
+
+def _patterns() -> Iterable[Recognition]:
+    """A kernel on local binary patterns, which need no enhancer."""
+    for dataset, of_set, size in (("yaleb", LIT, (96, 84)), ("pie", PIE_PROTOCOLS, (64, 64))):
+        for protocol in of_set:
+            for seed in SEEDS if protocol in DRAWN else SEEDS[:1]:
+                yield Recognition(dataset, protocol, Enhancer(), seed, size, methods=("kernel ridge",))
 
 
 def _networks() -> Iterable[Recognition]:
