@@ -173,7 +173,7 @@ def test_an_interruption_changes_nothing(when: str, monkeypatch: pytest.MonkeyPa
         ({"dataset": "yale"}, "dataset: expected one of 'yaleb', 'pie', 'synthetic', got 'yale'"),
         ({"protocol": "P2"}, "protocol: expected one of"),
         ({"part": "train"}, "part: expected one of 'test', 'validation', got 'train'"),
-        ({"start": "imagenet"}, "start: expected one of 'rendered', 'random', got 'imagenet'"),
+        ({"start": "imagenet"}, "start: expected one of 'people', 'lights', 'random', got 'imagenet'"),
     ],
 )
 def test_bad_configurations(options: dict, message: str) -> None:
@@ -201,3 +201,14 @@ def test_laptop_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     records = experiments.run("embedding", "laptop")
     assert [results.find("embedding", CONFIG, 0)] == records
     assert records[0].data["split"] == "subset 1, test, seed 0"
+
+
+def test_laptop_learns_once_for_each_seed_and_set() -> None:
+    runs = embedding.configs("laptop")
+    assert len(set(runs)) == len(runs)
+    for start in ("people", "lights"):
+        for dataset, protocol in (("yaleb", "subset 1"), ("yaleb", "one image"), ("pie", "one flash")):
+            some = [r for r in runs if (r.start, r.dataset, r.protocol) == (start, dataset, protocol)]
+            assert {r.seed for r in some} == {0, 1, 2}
+    taught = {(r.start, r.people, r.pictures, r.seed, r.enhancer, r.network) for r in runs}
+    assert len(taught) == 6  # the rest of a configuration does not decide what is learned first
