@@ -41,8 +41,12 @@ SMALL = (64, 56)  # of the pictures that networks are trained on
 RECIPE = train.Recipe(epochs=40, batch=50, learning_rate=2e-3, weight_decay=0.05, warmup=0.05)
 STATED = train.Recipe(epochs=100, batch=50, optimizer="sgd", learning_rate=1e-3, schedule="constant")  # by the paper
 SIDES = {"vgg16": 224, "resnet50": 224, "inception_v3": 299}  # of the paper's networks
-SHORT = replace(RECIPE, epochs=20, batch=16, learning_rate=1e-3)  # three times as many steps an epoch
-FROM_SCRATCH = {"vgg16_small": (36, 32), "resnet50": (48, 42), "inception_v3": (75, 75)}  # (H, W) in `laptop`
+SHORT = replace(RECIPE, epochs=20, batch=16, learning_rate=1e-3)
+FROM_SCRATCH = {  # size and recipe in `laptop`
+    "vgg16_small": ((48, 42), replace(SHORT, batch=50)),
+    "resnet50": ((48, 42), SHORT),
+    "inception_v3": ((75, 75), SHORT),
+}
 
 
 @dataclass(frozen=True)
@@ -271,7 +275,7 @@ def _paper(profile: str) -> Iterable[Recognition]:
         stated = replace(STATED, momentum=0.95)
         kinds = [(Network(b, weights="imagenet", changes=(), recipe=stated), (n, n)) for b, n in SIDES.items()]
     else:
-        kinds = [(Network(b, recipe=SHORT), size) for b, size in FROM_SCRATCH.items()]
+        kinds = [(Network(b, recipe=recipe), size) for b, (size, recipe) in FROM_SCRATCH.items()]
     for seed, (network, size), label in product(SEEDS, kinds, ("Input", "M-CLAHE 0.01, MATLAB")):
         yield Recognition("yaleb", "random", FAMILY[label], seed, size, network=network)
 
