@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from facelight import experiments, results, train
 from facelight.data import synthetic
-from facelight.experiments import FAMILY, Embedding, Enhancer, Network, embedding, networks, protocols, recognition
+from facelight.experiments import (
+    FAMILY,
+    Embedding,
+    Enhancer,
+    Network,
+    embedding,
+    networks,
+    protocols,
+    recognition,
+    scoring,
+)
 from facelight.layers import CosineLinear
 from test_recognition import PEOPLE, SIZE, Stop, epochs_of, made_up
 
@@ -68,7 +78,7 @@ def test_names_are_those_of_the_closest_features() -> None:
     f = embedding.features(model, CONFIG.enhancer, x).double()
     pred = [int(faces.identity[part.train[(f[part.train] @ f[i]).argmax()]]) for i in part.test]
     found = embedding.measure(CONFIG, faces)
-    assert found["embedding"] == recognition.counted(faces.select(part.test), torch.tensor(pred), by_light=True)
+    assert found["embedding"] == scoring.counted(faces.select(part.test), torch.tensor(pred), by_light=True)
     assert found["trained_on"] == len(part.train)
     assert found["curve"] == {}
 
@@ -190,7 +200,7 @@ def test_smoke_runs_every_kind_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "results").exists()
     assert [record.config["recipe"] is None for record in records] == [True, False]
     for record in records:
-        assert 0 <= recognition.rate(record.metrics["embedding"]) <= 1
+        assert 0 <= scoring.rate(record.metrics["embedding"]) <= 1
         assert record.data["count"] == 44
 
 

@@ -22,7 +22,17 @@ from facelight import experiments, results, train
 from facelight.data import LitFaces
 from facelight.data.pie import PieFaces
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
-from facelight.experiments import FAMILY, Enhancer, Network, Recognition, competitors, networks, protocols, recognition
+from facelight.experiments import (
+    FAMILY,
+    Enhancer,
+    Network,
+    Recognition,
+    competitors,
+    networks,
+    protocols,
+    recognition,
+    scoring,
+)
 
 LIGHTS = ((0, 0), (5, 10), (-10, 0), (20, 10), (-25, 0), (35, 15), (-50, 0), (60, -20), (-70, 45), (85, 20), (110, 40))
 PEOPLE = (3, 4, 8, 20)
@@ -152,8 +162,8 @@ def test_right_count_wrong_and_confused_by_hand(monkeypatch: pytest.MonkeyPatch)
     assert found == {"nearest": expected, "shifted nearest": expected | {"wrong": wrong}, "trained_on": 4}
     assert list(found["shifted nearest"]["wrong"]) == list(wrong)
     assert next(iter(found["nearest"]["confused"])) == "3 for 8"  # the most frequent first
-    assert recognition.rate(found["nearest"]) == pytest.approx(7 / 16)
-    assert recognition.rate_of_groups(found["nearest"]) == pytest.approx((4 / 8 + 2 / 4 + 1 / 4) / 3)
+    assert scoring.rate(found["nearest"]) == pytest.approx(7 / 16)
+    assert scoring.rate_of_groups(found["nearest"]) == pytest.approx((4 / 8 + 2 / 4 + 1 / 4) / 3)
 
 
 def test_pie_is_counted_by_camera(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +185,8 @@ def test_pie_is_counted_by_camera(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_wrong() -> None:
-    assert recognition.rate({"right": {"2": 3, "5": 1}, "count": {"2": 4, "5": 8}}) == pytest.approx(4 / 12)
-    assert recognition.rate_of_groups({"right": {"2": 3, "5": 1}, "count": {"2": 4, "5": 8}}) == pytest.approx(7 / 16)
+    assert scoring.rate({"right": {"2": 3, "5": 1}, "count": {"2": 4, "5": 8}}) == pytest.approx(4 / 12)
+    assert scoring.rate_of_groups({"right": {"2": 3, "5": 1}, "count": {"2": 4, "5": 8}}) == pytest.approx(7 / 16)
     faces = made_up()
     config = Recognition("synthetic", "subset 1", size=SIZE, methods=("shifted nearest",))
     same = faces.select(torch.tensor([0, 1, 2, 11, 12, 13]))  # two people, subset 1
@@ -202,7 +212,7 @@ def test_a_network_names_the_right_people(monkeypatch: pytest.MonkeyPatch) -> No
     first = int(faces.identity[part.test[0]])
     assert found["network"]["confused"] == {f"{PEOPLE[(PEOPLE.index(first) + 1) % 4]} for {first}": 1}
     assert sum(found["network"]["wrong"].values()) == 1
-    assert recognition.rate(found["network"]) == 1 - 1 / len(part.test)
+    assert scoring.rate(found["network"]) == 1 - 1 / len(part.test)
     assert (found["curve"], found["trained_on"]) == ({"loss": [1.0, 0.5]}, len(part.train))
     assert (given["network"], given["enhancer"], given["seed"]) == (config.network, config.enhancer, 3)
     assert given["checkpoint"] is None
@@ -217,7 +227,7 @@ def test_a_network_learns_made_up_people(small_network: None) -> None:
     config = replace(TINY, protocol="held-out lights", network=Network(changes=("move",), recipe=recipe))
     found = recognition.measure(replace(config, enhancer=FAMILY["local contrast"]), made_up(YALE_LIGHTS))
     assert found.keys() == {"network", "curve", "trained_on"}
-    assert recognition.rate(found["network"]) > 0.5
+    assert scoring.rate(found["network"]) > 0.5
     assert len(found["curve"]["loss"]) == 10
     assert found["trained_on"] == 4 * round(0.2 * 64)
     wrong, count, right = (sum(found["network"][k].values()) for k in ("wrong", "count", "right"))
@@ -229,7 +239,7 @@ def test_a_network_learns_made_up_people(small_network: None) -> None:
 
 def test_names_of_the_lights_are_those_of_the_files() -> None:
     faces = made_up(YALE_LIGHTS)
-    names = recognition.lights(faces)
+    names = scoring.lights(faces)
     assert names[:64] == [f"{a:+04d}{e:+03d}" for a, e in YALE_LIGHTS]
     assert len(set(names)) == 64
     assert {"+000+00", "+035-20", "-110+15", "+000+90", "+005+10"} <= set(names)
@@ -238,7 +248,7 @@ def test_names_of_the_lights_are_those_of_the_files() -> None:
 def test_names_of_the_lights_of_pie() -> None:
     faces = made_up(((0, 0), (5, 0), (10, 0)))
     pie = as_pie(faces, "lights", [0, 7, 21] * 4, [5] * 12)
-    assert recognition.lights(pie)[:3] == ["lights 00", "lights 07", "lights 21"]
+    assert scoring.lights(pie)[:3] == ["lights 00", "lights 07", "lights 21"]
 
 
 # --- configurations
@@ -389,7 +399,7 @@ def test_smoke_runs_everything_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch
     assert [record.data["split"] for record in records][:2] == ["random, seed 0", "subset 1, seed 0"]
     for record in records[:4]:
         assert record.metrics.keys() == {*record.config["methods"], "trained_on", "fingerprint"}
-        assert recognition.rate(record.metrics["ridge"]) > 0.5
+        assert scoring.rate(record.metrics["ridge"]) > 0.5
     assert len(records[4].metrics["curve"]["loss"]) == 2
     assert sum(records[4].metrics["network"]["count"].values()) == 4 * 9
     assert records[4].data["count"] == len(faces)
@@ -601,10 +611,8 @@ def test_yale_twice_gives_the_same_counts(yaleb_root: Path) -> None:
     assert found == recognition.measure(config, faces)
     assert found["trained_on"] == 263
     assert found["nearest"]["count"] == {"2": 456, "3": 455, "4": 526, "5": 714}
-    assert recognition.rate(found["nearest"]) == pytest.approx(1968 / 2151, abs=0.002)
-    assert recognition.rate(found["shifted nearest"]) == pytest.approx(
-        1883 / 2151, abs=0.002
-    )  # a pixel is too far here
+    assert scoring.rate(found["nearest"]) == pytest.approx(1968 / 2151, abs=0.002)
+    assert scoring.rate(found["shifted nearest"]) == pytest.approx(1883 / 2151, abs=0.002)  # a pixel is too far here
 
 
 @pytest.mark.slow

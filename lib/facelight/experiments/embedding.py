@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from facelight import _check, losses, metrics, train
 from facelight.data import cache
 from facelight.data.samples import LitFaces
-from facelight.experiments import networks, protocols, recognition
+from facelight.experiments import networks, protocols, recognition, scoring
 from facelight.experiments._runs import RECORDING, continued, measure_all
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.networks import Network
@@ -87,7 +87,7 @@ class Embedding:
 
 
 def measure(config: Embedding, faces: LitFaces, place: Path | None = None) -> dict[str, Any]:
-    """What is recorded of a run: `embedding` as `recognition.measure` counts it, the training curve, and `trained_on`.
+    """What is recorded of a run: `embedding` as `scoring.counted` counts it, the training curve, and `trained_on`.
 
     Args:
         config: what is run.
@@ -107,7 +107,7 @@ def measure(config: Embedding, faces: LitFaces, place: Path | None = None) -> di
         checkpoint = None if place is None else place / "checkpoint.pt"
         model, curve = _trained(start, config, config.recipe, known.image, target, checkpoint)
         pred = people[_mirrored(model, config.enhancer, asked.image).argmax(1)]
-    return {"embedding": recognition.counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
+    return {"embedding": scoring.counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
 
 
 def started(config: Embedding, checkpoint: Path | None = None) -> nn.Module:

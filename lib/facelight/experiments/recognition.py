@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import hashlib
 from collections.abc import Iterable
@@ -15,9 +14,8 @@ import torch
 from torch import Tensor
 
 from facelight import _check, train
-from facelight.data.pie import PieFaces
 from facelight.data.samples import LitFaces
-from facelight.experiments import competitors, networks, protocols
+from facelight.experiments import competitors, networks, protocols, scoring
 from facelight.experiments._runs import RECORDING, continued, in_parts, measure_all, read
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.networks import Network
@@ -106,13 +104,13 @@ def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> 
     known, asked = faces.select(part.train), faces.select(part.test)
     if config.network is not None:
         pred, curve = _by_network(config, resized(known, config.size), resized(asked, config.size), place)
-        return {"network": counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
+        return {"network": scoring.counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
     gallery, probes = (
         in_parts(lambda x: config.enhancer(x).movedim(0, -1), f.image, config.size).movedim(-1, 0)
         for f in (known, asked)
     )
     named = {m: competitors.recognise(m, gallery, known.identity, probes) for m in config.methods}
-    found = {m: counted(asked, pred, by_light=m in BY_LIGHT) for m, pred in named.items()}
+    found = {m: scoring.counted(asked, pred, by_light=m in BY_LIGHT) for m, pred in named.items()}
     return found | {"trained_on": len(known)}
 
 
@@ -133,36 +131,6 @@ def _by_network(
 
     scores, curve = continued(recognise, checkpoint)
     return known.identity.unique()[scores.argmax(1)], curve
-
-
-def rate(found: dict[str, Any]) -> float:
-    """Share of all pictures that were recognised, from what `measure` counted for a method."""
-    return sum(found["right"].values()) / sum(found["count"].values())
-
-
-def rate_of_groups(found: dict[str, Any]) -> float:
-    """Unweighted mean of the rates of the groups."""
-    return sum(found["right"][g] / found["count"][g] for g in found["count"]) / len(found["count"])
-
-
-def counted(asked: LitFaces, pred: Tensor, *, by_light: bool) -> dict[str, Any]:
-    """Pictures right and tested in each group, the most frequent mistakes and, `by_light`, where they were made."""
-    right, group = pred == asked.identity, protocols.groups(asked)
-    wrong = collections.Counter(light for light, ok in zip(lights(asked), right.tolist(), strict=True) if not ok)
-    pairs = zip(asked.identity[~right].tolist(), pred[~right].tolist(), strict=True)
-    found: dict[str, Any] = {
-        "right": {str(int(g)): int(right[group == g].sum()) for g in group.unique()},
-        "count": {str(int(g)): int((group == g).sum()) for g in group.unique()},
-        "confused": {f"{a} for {b}": n for (b, a), n in collections.Counter(pairs).most_common(5)},
-    }
-    return found | {"wrong": dict(sorted(wrong.items()))} if by_light else found
-
-
-def lights(faces: LitFaces) -> list[str]:
-    """The light of each picture: "+035-20", azimuth and elevation in degrees; of CMU PIE session and flash."""
-    if isinstance(faces, PieFaces):
-        return [f"{session} {flash:02d}" for session, flash in zip(faces.session, faces.flash.tolist(), strict=True)]
-    return [f"{a:+04.0f}{e:+03.0f}" for a, e in zip(faces.azimuth.tolist(), faces.elevation.tolist(), strict=True)]
 
 
 @functools.cache  # as it was when it was first asked for, not what is edited meanwhile
