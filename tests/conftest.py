@@ -44,3 +44,9 @@ def yaleb_root() -> Path:
 def pie_root() -> Path:
     """The folder that holds PIE."""
     return _data_set("PIE").parent
+
+
+@pytest.fixture
+def w300_root() -> Path:
+    """The folder that holds 300w."""
+    return _data_set("300w").parent

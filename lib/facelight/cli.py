@@ -16,8 +16,11 @@ def parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="look at the data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="which data sets are there, and where they are looked for")
     verify = data.add_parser("verify", help="count the files of a data set and compare their hash")
-    verify.add_argument("name", choices=["yaleb", "pie"])
+    verify.add_argument("name", choices=["yaleb", "pie", "w300", "wflw"])
     verify.add_argument("--root", help="folder that holds the data set (default: FACELIGHT_DATA)")
+    download = data.add_parser("download", help="fetch and unpack a data set; continues where it stopped")
+    download.add_argument("name", choices=["wflw"])
+    download.add_argument("--root", help="folder in which the data set is put (default: FACELIGHT_DATA)")
     run = commands.add_parser("run", help="run an experiment and record what was measured; resumes where it stopped")
     names = ["preprocessing", "nearest", "learned", "detection", "recognition", "embedding"]
     run.add_argument("experiment", choices=names)
@@ -36,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from facelight.data import pie, yaleb
+    from facelight.data import pie, w300, wflw, yaleb
     from facelight.data.sources import data_root
 
+    if options.action == "download":
+        print(f"{wflw.download(options.root)} is there: next, facelight data verify wflw")
+        return 0
     if options.action == "verify":
-        report = {"yaleb": yaleb, "pie": pie}[options.name].verify(options.root)
+        report = {"yaleb": yaleb, "pie": pie, "w300": w300, "wflw": wflw}[options.name].verify(options.root)
         print(report)
         return int(not report.complete)
     print(f"data sets are looked for in {data_root()} (FACELIGHT_DATA)")

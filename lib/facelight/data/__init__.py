@@ -1,7 +1,8 @@
-"""Data sets: one module each. Every loader returns `LitFaces` or `LandmarkFaces` (see `samples`)."""
+"""Data sets: one module each. Loaders return `LitFaces`, `LandmarkFaces` or `Annotations` (see `samples`)."""
 
 from facelight.data.samples import (
     WFLW_ATTRIBUTES,
+    Annotations,
     LandmarkFace,
     LandmarkFaces,
     LitFace,
@@ -9,4 +10,4 @@ from facelight.data.samples import (
     light_angle,
 )
 
-__all__ = ["WFLW_ATTRIBUTES", "LandmarkFace", "LandmarkFaces", "LitFace", "LitFaces", "light_angle"]
+__all__ = ["WFLW_ATTRIBUTES", "Annotations", "LandmarkFace", "LandmarkFaces", "LitFace", "LitFaces", "light_angle"]

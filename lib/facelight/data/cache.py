@@ -94,8 +94,9 @@ def _canonical(config: Mapping[str, Any]) -> str:
 
 
 def _checksum(array: npt.NDArray[Any]) -> str:
-    header = f"{array.dtype.str}{array.shape}".encode()
-    return hashlib.sha256(header + np.ascontiguousarray(array).tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # no copy: entries may be large
+    return digest.hexdigest()
 
 
 def _digest(checksums: Mapping[str, str]) -> str:

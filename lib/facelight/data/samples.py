@@ -1,10 +1,11 @@
-"""The two sample types that every loader returns, and the sets that hold many of them. No reading of files here."""
+"""The sample types that loaders return, and the sets that hold many of them. No reading of files here."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -58,7 +59,7 @@ class LandmarkFace:
 
 @dataclass(frozen=True)
 class _FaceSet:
-    """Equal-length columns, of which `image` is always one; `set[i]` is a sample, `set.select(...)` a smaller set."""
+    """Columns of equal length; `set[i]` is a sample, `set.select(...)` a smaller set."""
 
     def __post_init__(self) -> None:
         sizes = {
@@ -141,6 +142,36 @@ class LandmarkFaces(_FaceSet):
     def __getitem__(self, index: int) -> LandmarkFace:
         row = self._row(index)
         return LandmarkFace(**row)
+
+
+@dataclass(frozen=True)
+class Annotations(_FaceSet):
+    """Faces in pictures on disk, as columns: what is written about each, and where its picture lies.
+
+    Pictures are not decoded, so a set of thousands of large photographs fits into memory; `crops.crop_faces` makes
+    `LandmarkFaces` of it.
+
+    Args:
+        path: N files; several faces may share one.
+        landmarks: (N, K, 2), float32, x and y in pixels of the picture; the centre of the top left pixel is (0, 0).
+            Points may lie outside the picture.
+        box: (N, 4), float32, x_min, y_min, x_max, y_max in pixels.
+        attributes: (N, 6), bool, in the order of `WFLW_ATTRIBUTES`; all False where the data set has none.
+        name: N names, each of one face.
+        source: name of the data set.
+        sha256: hash of the files that were read and of the pictures.
+    """
+
+    path: tuple[Path, ...]
+    landmarks: Tensor
+    box: Tensor
+    attributes: Tensor
+    name: tuple[str, ...]
+    source: str
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.path)
 
 
 def light_angle(azimuth: float | np.ndarray | Tensor, elevation: float | np.ndarray | Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -30,10 +30,12 @@ class Report:
         name: the data set, as in `facelight data verify <name>`.
         root: the directory looked at.
         count: images that can be read; expected: images of the complete set.
-        per_subject: images that can be read, for each subject.
+        per_subject: images that can be read, for each subject (or part of the set).
         missing, damaged, ignored: names of files.
-        differing: subjects (or files) that are complete but not the published bytes.
+        differing: subjects (or files, or parts) that are complete but not the published bytes, or not as many.
         sha256: hash of all images that can be read, `sha256_of`.
+        unit: what is counted.
+        note: what else there is to say; empty: nothing.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Report:
     ignored: tuple[str, ...]
     differing: tuple[str, ...]
     sha256: str
+    unit: str = "images"
+    note: str = ""
 
     @property
     def complete(self) -> bool:
@@ -53,10 +57,12 @@ class Report:
         return not (self.missing or self.damaged or self.differing)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.count} of {self.expected} images, sha256 {self.sha256[:16]}, {self.root}"]
+        lines = [f"{self.name}: {self.count} of {self.expected} {self.unit}, sha256 {self.sha256[:16]}, {self.root}"]
         for what in ("missing", "damaged", "differing"):
             if names := getattr(self, what):
                 lines.append(f"  {what} ({len(names)}): {_first(names)}")
+        if self.note:
+            lines.append(f"  {self.note}")
         lines.append("  complete" if self.complete else f"  NOT complete: see book/data/{self.name}.md")
         return "\n".join(lines)
 
@@ -104,11 +110,7 @@ def sha256_of(files: Mapping[str, bytes | Path]) -> str:
     """
     lines = []
     for name, content in files.items():
-        if isinstance(content, bytes):
-            digest = hashlib.sha256(content).hexdigest()
-        else:
-            with content.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else _file_sha256(content)
         lines.append(f"{digest}  {name}\n")
     return hashlib.sha256("".join(sorted(lines, key=lambda line: line[66:])).encode()).hexdigest()
 
@@ -120,6 +122,7 @@ def fetch(
     directory: str | os.PathLike[str] | None = None,
     name: str | None = None,
     dataset: str = "<name>",
+    archive: bool = False,
     timeout: float = 30.0,
 ) -> Path:
     """Download a file once; later calls check the copy and return its path.
@@ -134,6 +137,7 @@ def fetch(
         directory: where to keep the file; default: `downloads` in the cache directory.
         name: file name; default: the last part of the address.
         dataset: name of the data card that an error points to.
+        archive: refuse what is neither zip nor tar, such as the page of a file-sharing service that is over its quota.
         timeout: seconds without an answer.
 
     Raises:
@@ -157,10 +161,18 @@ def fetch(
             ) from error
         except ValueError as error:
             raise DataError(f"{url}: not the expected file, sha256 {known} wanted ({error}): {advice}") from error
-    if known is None:
-        with FileLock(folder / "sha256.json.lock"):
-            _record(folder, url, hashlib.sha256(path.read_bytes()).hexdigest())
+        if archive and not (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
+            path.unlink()
+            raise DataError(f"{url}: expected a zip or tar archive, got something else: try again later, or {advice}")
+        if known is None:
+            with FileLock(folder / "sha256.json.lock"):
+                _record(folder, url, _file_sha256(path))
     return path
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _recorded(folder: Path) -> dict[str, str]:
@@ -197,15 +209,23 @@ class _Resume:
                 self.tag.unlink(missing_ok=True)
                 if tag := answer.headers.get("ETag") or answer.headers.get("Last-Modified"):
                     self.tag.write_text(tag)
-            with self.part.open("ab" if resumed else "wb") as stream:
-                for block in answer.iter_content(1 << 16):
-                    stream.write(block)
             length = int(answer.headers.get("Content-Length", -1))
+            self._write(answer.iter_content(1 << 16), have * resumed, length)
         expected = have * resumed + length
         if length >= 0 and self.part.stat().st_size != expected:
             raise requests.ConnectionError(f"{self.part.stat().st_size} of {expected} bytes arrived")
         shutil.move(self.part, str(output_file))
         self.tag.unlink(missing_ok=True)
+
+    def _write(self, blocks: Iterable[bytes], have: int, length: int) -> None:
+        """Add blocks to what is there; a bar appears after two seconds, on a terminal or in a notebook only."""
+        from tqdm import tqdm
+
+        total = have + length if length >= 0 else None
+        bar = tqdm(None, self.part.stem, total, initial=have, unit="B", unit_scale=True, delay=2, disable=None)
+        with bar, self.part.open("ab" if have else "wb") as stream:
+            for block in blocks:
+                bar.update(stream.write(block))
 
 
 def extract(archive: str | os.PathLike[str], directory: str | os.PathLike[str], *, max_bytes: int = 20 * 10**9) -> Path:
