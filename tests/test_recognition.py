@@ -345,7 +345,7 @@ def test_laptop_has_the_networks_of_the_book_with_one_budget() -> None:
     assert stems == set(networks.STEMS)
     behind = [run.enhancer for run in random if run.network.stem == "linear"]
     assert all(FAMILY[label] in behind for label in recognition.COMPARED)
-    for protocol in recognition.LIT:
+    for protocol in recognition.LIT[:3]:
         four = [r for r in runs if (r.protocol, r.seed) == (protocol, 0) and "relight" not in r.network.changes]
         assert len(four) >= 4
     pairs = {(str(run.enhancer), run.network.stem, "relight" in run.network.changes) for run in runs
@@ -358,13 +358,14 @@ def test_networks_have_three_seeds() -> None:
     for profile in ("laptop", "full"):
         seeds: dict[tuple, set[int]] = {}
         for run in recognition.configs(profile):
-            if run.network is not None:
+            if run.network is not None and (run.network.backbone == "resnet18_c4" or profile == "full"):
                 seeds.setdefault((run.dataset, run.protocol, str(run.enhancer), run.network), set()).add(run.seed)
         assert all(found == {0, 1, 2} for found in seeds.values())
 
 
 def test_readings_of_the_weight_decay_differ_in_nothing_else() -> None:
-    runs = [run for run in of_networks() if run.network.recipe.epochs == 100 and run.seed == 0]
+    runs = [r for r in of_networks("full") if r.network.backbone == "resnet18_c4" and r.network.recipe.epochs == 100]
+    runs = [run for run in runs if run.seed == 0]
     recipes = [run.network.recipe for run in runs]
     assert [(r.weight_decay, r.momentum, r.decay) for r in recipes] == [(0.95, 0.9, 1), (0, 0.95, 1), (0, 0.9, 0.95)]
     assert {(r.epochs, r.batch, r.learning_rate, r.optimizer) for r in recipes} == {(100, 50, 1e-3, "sgd")}
@@ -379,7 +380,7 @@ def test_the_papers_networks_with_and_without_its_enhancer() -> None:
         both: dict[tuple, set[Enhancer]] = {}
         for run in runs:
             both.setdefault((run.network, run.size, run.seed), set()).add(run.enhancer)
-        assert len(both) == 9
+        assert len(both) == (9 if profile == "full" else 3)
         assert all(found == {FAMILY["Input"], FAMILY["M-CLAHE 0.01, MATLAB"]} for found in both.values())
         assert {run.network.weights for run in runs} == ({"imagenet"} if profile == "full" else {None})
     assert {(run.network.recipe.epochs, run.network.recipe.momentum) for run in runs} == {(100, 0.95)}
