@@ -52,6 +52,26 @@ def test_landmarks_are_x_y_pairs_of_the_head_s_output():
     assert torch.equal(model(x).flatten(1), model.body(x))
 
 
+def test_coordinates_are_not_rounded_to_bfloat16():
+    """Where autocast rounds, a coordinate near 0.7 is a multiple of 1/256."""
+    torch.manual_seed(2)
+    model = landmark_regressor("resnet18", 5).eval()
+    nn.init.constant_(model.body.fc[-1].bias, 0.7)
+    nn.init.normal_(model.body.fc[-1].weight, std=0.01)
+    x = light(4, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = model(x)
+        rounded = nn.functional.linear(torch.ones(1, 512), model.body.fc[-1].weight, model.body.fc[-1].bias)
+    assert y.dtype == torch.float32
+    assert rounded.dtype == torch.bfloat16
+    steps = 256 * y
+    assert (steps - steps.round()).abs().max() > 0.05
+    torch.testing.assert_close(y, model(x), rtol=0.02, atol=0.005)
+    last = model.body.fc[-1]
+    features = torch.rand(2, 512)
+    torch.testing.assert_close(last(features), features @ last.weight.T + last.bias)
+
+
 def test_batch_equals_loop_and_grey_equals_its_three_copies():
     model = landmark_regressor("resnet18", 5, stem=LOG_STEM).eval()
     x = light(3, 1, 32, 32)

@@ -63,6 +63,20 @@ class Normalize(nn.Module):
         return (x - self.mean) / self.std
 
 
+class PreciseLinear(nn.Linear):
+    """A `torch.nn.Linear` that keeps to the precision of its weights under autocast.
+
+    Coordinates need it: between 1/2 and 1 bfloat16 has steps of 1/256.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x @ weight.T + bias`."""
+        if not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
 def landmark_regressor(
     backbone: str = "resnet34",
     num_landmarks: int = 98,
@@ -110,7 +124,7 @@ def landmark_regressor(
         nn.Linear(body.fc.in_features, head_width),
         nn.ReLU(),
         nn.Dropout(dropout),
-        nn.Linear(head_width, 2 * num_landmarks),
+        PreciseLinear(head_width, 2 * num_landmarks),
     )
     body.fc = nn.Sequential(*head)
     return _face_net(backbone, body, stem, weights, num_landmarks)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from facelight import _check
+from facelight import _check, distributed
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine", "exponential")
@@ -110,28 +110,34 @@ def fit(
     checkpoint: Path | None = None,
     identity: str = "",
     watch: Callable[[nn.Module], dict[str, float]] | None = None,
+    watch_every: int = 1,
     seconds_between_saves: float = 20.0,
     progress: bool = False,
 ) -> Curve:
     """Train a network in place, leave it in evaluation mode, and return what happened in each epoch.
+
+    Within `distributed.processes`, under `torchrun`, every process makes the same batches and trains on its own rows of
+    each, and the first one keeps the checkpoint. The gradient is that of one process, so is the loss; what drops out
+    differs, and so does batch normalisation on CPUs, see `distributed.parallel`.
 
     Args:
         model: on the device that it is to be trained on.
         batch: makes inputs and targets from positions (B,), int64, and a generator, for augmentation; both on the
             device of the model, or moved there.
         count: number of training samples; positions run from 0 to count - 1, each once an epoch, in random order.
-        loss: of outputs and targets, a scalar.
+        loss: of outputs and targets, a scalar; the mean over samples, where several processes share them.
         recipe: how to train.
         seed: of order, augmentation and dropout, >= 0. The initial weights are the caller's, see `seed_everything`.
         checkpoint: file from which an interrupted run continues, and where it is kept, written as a whole or not at
             all; None: no file.
         identity: what the run is; a checkpoint of another one is refused.
-        watch: called after each epoch with the model in evaluation mode; its numbers are added to the curve.
+        watch: called with the model in evaluation mode; its numbers are added to the curve.
+        watch_every: epochs from one call of `watch` to the next, see `watched`; after the last one it is always called.
         seconds_between_saves: of the checkpoint; what is lost by an interruption is computed again.
         progress: show a bar with the time that is left.
 
     Returns:
-        For each epoch `loss`, the mean over its samples, and what `watch` returned.
+        For each epoch `loss`, the mean over its samples; and what `watch` returned each time.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -147,24 +153,38 @@ def fit(
     _whole(seed, "seed", 0)
     device = next(model.parameters()).device
     optimizer = _optimizer(model, recipe)
-    whose = f"{identity} {dataclasses.asdict(recipe)} {count} {seed}"
+    rank, size = distributed.place()
+    whose = f"{identity} {dataclasses.asdict(recipe)} {count} {seed}" + f" in {size} processes" * (size > 1)
     start, curve = _resume(checkpoint, whose, model, optimizer)
     saved = time.monotonic()
-    left = range(start, recipe.epochs)
-    bar = tqdm(left, "training", recipe.epochs, initial=start, unit="epoch", leave=False, disable=not progress)
+    left, hidden = range(start, recipe.epochs), rank > 0 or not progress
+    bar = tqdm(left, "training", recipe.epochs, initial=start, unit="epoch", leave=False, disable=hidden)
+    times = watched(recipe.epochs, watch_every)
+    network = distributed.parallel(model)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for epoch in bar:
-            now = {"loss": _epoch(model, batch, count, loss, recipe, optimizer, epoch, seed)}
-            if watch is not None:
+            now = {"loss": _epoch(network, batch, count, loss, recipe, optimizer, epoch, seed)}
+            if watch is not None and epoch + 1 in times:
                 now |= watch(model.eval())
             for name, value in now.items():
                 curve.setdefault(name, []).append(float(value))  # NumPy's numbers would spoil the checkpoint
             bar.set_postfix({name: f"{value:.4g}" for name, value in now.items()})
-            if checkpoint is not None and time.monotonic() - saved >= seconds_between_saves:
+            if checkpoint is not None and rank == 0 and time.monotonic() - saved >= seconds_between_saves:
                 _save(checkpoint, whose, model, optimizer, epoch + 1, curve)
                 saved = time.monotonic()
+    distributed.told(None)  # nobody goes on before the last checkpoint is there
     model.eval()
     return curve
+
+
+def watched(epochs: int, every: int) -> list[int]:
+    """The epochs, counted from 1, after which `fit` calls `watch`.
+
+    >>> watched(5, 2)
+    [2, 4, 5]
+    """
+    _whole(every, "watch_every", 1)
+    return [epoch for epoch in range(1, epochs + 1) if epoch % every == 0 or epoch == epochs]
 
 
 @torch.no_grad()
@@ -230,26 +250,27 @@ def _epoch(
     device = next(model.parameters()).device
     first, second = np.random.SeedSequence([seed, epoch]).generate_state(2).tolist()
     generator = torch.Generator().manual_seed(first)  # order and augmentation, whatever the network draws
-    torch.manual_seed(second)  # dropout
+    torch.manual_seed(second + distributed.place()[0])  # dropout
     parts = torch.randperm(count, generator=generator).tensor_split(math.ceil(count / recipe.batch))
     total = 0.0
     model.train()
     for place, index in enumerate(parts):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, epoch * len(parts) + place, len(parts))
-        inputs, targets = batch(index, generator)
+        inputs, targets = (distributed.share(x) for x in batch(index, generator))
         with _precision(device, recipe.bf16):
             outputs = model(inputs.to(device))
-        value = loss(outputs.float(), targets.to(device))
+        value = distributed.weighted(loss(outputs.float(), targets.to(device)), len(inputs), len(index))
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
-        total += value.item() * len(index)
+        mean = distributed.average(value)
+        total += mean * len(index)
         if not math.isfinite(total):
             raise FloatingPointError(
-                f"the loss is {value.item()} in epoch {epoch + 1}, step {place + 1}: lower learning_rate "
+                f"the loss is {mean} in epoch {epoch + 1}, step {place + 1}: lower learning_rate "
                 f"({recipe.learning_rate:g}), set clip, or look for NaN in the inputs"
             )
     return total / count

@@ -5,6 +5,7 @@ from __future__ import annotations
 from facelight.experiments.detection import Detection
 from facelight.experiments.embedding import Embedding
 from facelight.experiments.enhancers import FAMILY, Enhancer
+from facelight.experiments.landmarks import Landmarks
 from facelight.experiments.learned import Learned
 from facelight.experiments.nearest import Nearest
 from facelight.experiments.networks import Network
@@ -19,6 +20,7 @@ __all__ = [
     "Detection",
     "Embedding",
     "Enhancer",
+    "Landmarks",
     "Learned",
     "Nearest",
     "Network",
@@ -27,7 +29,7 @@ __all__ = [
     "run",
 ]
 
-EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition", "embedding")
+EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition", "embedding", "landmarks")
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -40,8 +42,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
     Args:
         experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
             (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found),
-            "recognition" (methods and networks under the same protocols) or "embedding" (networks that learned from
-            rendered people).
+            "recognition" (methods and networks under the same protocols), "embedding" (networks that learned from
+            rendered people) or "landmarks" (networks that locate landmarks, in less and less light).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -49,9 +51,9 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import detection, embedding, learned, nearest, preprocessing, recognition
+    from facelight.experiments import detection, embedding, landmarks, learned, nearest, preprocessing, recognition
 
     _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    modules = (preprocessing, nearest, learned, detection, recognition, embedding)
+    modules = (preprocessing, nearest, learned, detection, recognition, embedding, landmarks)
     return dict(zip(EXPERIMENTS, modules, strict=True))[experiment].run(profile)

@@ -18,10 +18,10 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from facelight import results, train
+from facelight import distributed, results, train
 from facelight.data import pie, yaleb
-from facelight.data.samples import LandmarkFaces, LitFaces
-from facelight.experiments.enhancers import Enhancer, fingerprint
+from facelight.data.samples import LitFaces
+from facelight.experiments.enhancers import fingerprint
 from facelight.results import Record
 
 PIXELS_AT_ONCE = 2**20
@@ -29,18 +29,25 @@ RECORDING = ("laptop", "full")  # the profiles whose runs are saved
 
 
 class Config(Protocol):
-    """The configuration of a run on a data set."""
+    """The configuration of a run on a data set; where it has an `enhancer`, its fingerprint is recorded."""
 
     @property
     def dataset(self) -> str: ...
-    @property
-    def enhancer(self) -> Enhancer: ...
     def __hash__(self) -> int: ...
+
+
+class Data(Protocol):
+    """A data set, and what it is called in records."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
 
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Config)
-Faces = TypeVar("Faces", LitFaces, LandmarkFaces)
+Faces = TypeVar("Faces", bound=Data)
 Measured: TypeAlias = tuple[Mapping[str, Any], str, int]
 
 
@@ -55,7 +62,8 @@ def measure_all(
     """Measure the runs and return their records in order; see `facelight.experiments.run`.
 
     Several processes may call this at the same time: a run that another one has in hand is left to it, and waited for
-    at the end. The lock of a process that was killed is free again.
+    at the end. The lock of a process that was killed is free again. Processes that train one network, see
+    `distributed`, take the same run, and the first of them records it.
 
     Args:
         experiment, profile: as named on the command line.
@@ -79,7 +87,8 @@ def measure_all(
         same = measured.get(same_as(config))
         return _record(experiment, profile, config, loaded[config.dataset], measure, same, place)
 
-    bar = tqdm(desc=f"{experiment}, {profile}", total=len(configs), unit="run", disable=profile not in RECORDING)
+    hidden = profile not in RECORDING or distributed.place()[0] > 0
+    bar = tqdm(desc=f"{experiment}, {profile}", total=len(configs), unit="run", disable=hidden)
     with bar:
         for patient in (False, True):  # what another process has in hand comes last
             elsewhere: set[Hashable] = set()
@@ -87,7 +96,7 @@ def measure_all(
                 same = same_as(config)
                 if i in found or same in elsewhere:
                     continue
-                item = _once(experiment, config, record, patient) if profile in RECORDING else record(config, None)
+                item = _together(experiment, config, record, patient) if profile in RECORDING else record(config, None)
                 if item is None:
                     elsewhere.add(same)
                 else:
@@ -96,7 +105,26 @@ def measure_all(
     return [found[i] for i in range(len(configs))]
 
 
-def _once(experiment: str, config: C, measure: Callable[[C, Path], Record], patient: bool) -> Record | None:
+def _together(experiment: str, config: C, measure: Callable[[C, Path | None], Record], patient: bool) -> Record | None:
+    """`_once`, also where several processes train one network: the first decides, locks and saves, all measure."""
+    if distributed.place()[1] == 1:
+        return _once(experiment, config, measure, patient)
+    item, asked = None, []
+
+    def announced(config: C, place: Path | None) -> Record:
+        asked.append(distributed.told(True))
+        return measure(config, place)
+
+    if distributed.place()[0] == 0:
+        item = _once(experiment, config, announced, patient)
+        if not asked:
+            distributed.told(False)
+    elif distributed.told(False):
+        measure(config, workplace(experiment, config))
+    return distributed.told(item)
+
+
+def _once(experiment: str, config: C, measure: Callable[[C, Path | None], Record], patient: bool) -> Record | None:
     """The saved record of a run, measured now if nobody has; None while another process does, unless patient."""
     seed = getattr(config, "seed", None)
     place = workplace(experiment, config)
@@ -152,10 +180,11 @@ def _record(
         metrics, split, count = measure(config, faces, place)
     else:
         metrics, split, count = same.metrics, same.data["split"], same.data["count"]
+    enhancer = getattr(config, "enhancer", None)
     return results.record(
         experiment,
         config,
-        {**metrics, "fingerprint": fingerprint(config.enhancer)},
+        {**metrics} if enhancer is None else {**metrics, "fingerprint": fingerprint(enhancer)},
         data={"name": faces.source, "sha256": faces.sha256, "split": split, "count": count},
         seconds=time.perf_counter() - start,
         seed=getattr(config, "seed", None),

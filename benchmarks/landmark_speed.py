@@ -1,0 +1,169 @@
+"""What the logarithmic first layer and the feeding of crops cost: `python benchmarks/landmark_speed.py`.
+
+The layer: a training step (forward, backward, optimizer) and inference of one body with a linear first layer and with
+the paper's; for inference also the folded one (`LogConv2d.fold`), and a table of 256 logarithms in place of division by
+255 and logarithm. The loader: a training step that is fed as the experiment "landmarks" does it, from 8-bit
+crops, with augmentation and without, and the same step on a batch that lies in memory. All of a body are run in turn,
+many rounds; the ratio of each round to its reference is taken, and medians are printed. `--save` writes a record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from facelight import layers, results
+from facelight.augment import Augmentation
+from facelight.data import LandmarkFaces
+from facelight.experiments import landmark_networks, landmarks
+
+BODIES = {"resnet18": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
+FACES = 512  # crops in memory that batches are taken from
+POINTS = 98
+
+
+def made_up(size: int) -> LandmarkFaces:
+    """Noise in place of crops."""
+    generator = torch.Generator().manual_seed(0)
+    return LandmarkFaces(
+        image=torch.randint(256, (FACES, 3, size, size), generator=generator, dtype=torch.uint8),
+        landmarks=size * torch.rand((FACES, POINTS, 2), generator=generator),
+        visible=torch.ones(FACES, POINTS, dtype=torch.bool),
+        box=torch.tensor([0.0, 0.0, size, size]).expand(FACES, 4),
+        attributes=torch.zeros(FACES, 6, dtype=torch.bool),
+        name=tuple(map(str, range(FACES))),
+        source="noise",
+        sha256="0" * 64,
+    )
+
+
+def network(body: str, variant: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = landmark_networks.build(variant, body, POINTS, 512, 0.5, None)
+    return model.to(memory_format=torch.channels_last)
+
+
+def stepper(model: nn.Module, bf16: bool) -> Callable[[Tensor, Tensor], None]:
+    """One step of training, as `train.fit` takes it."""
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    loss = landmark_networks.Wing()
+
+    def step(x: Tensor, y: Tensor) -> None:
+        model.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            pred = model(x)
+        value = loss.of(pred.float(), y, x.shape[-1])
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        optimizer.step()
+        value.item()
+
+    return step
+
+
+def by_table(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A network with a folded first layer as a function of 8-bit images: logarithms from a table, then a Conv2d."""
+    log_conv = model.body.conv1
+    table = layers.log_compress(torch.arange(256) / 255, 1.0, log_conv.epsilon)
+    plain = nn.Conv2d(3, log_conv.out_channels, log_conv.kernel_size, log_conv.stride, log_conv.padding, bias=False)
+    plain.weight = nn.Parameter(log_conv.weight.detach().clone())
+    body = model.body
+    body.conv1 = plain.to(memory_format=torch.channels_last)
+    return lambda bytes_: body(table[bytes_.int()])
+
+
+def layer(body: str, size: int, batch: int, bf16: bool) -> dict[str, tuple[Callable[[], object], str]]:
+    """What the first layer costs: name -> what is timed, and the name of its reference."""
+    images = made_up(size).image[:batch].contiguous(memory_format=torch.channels_last)
+    x, y = images.float() / 255, torch.rand((batch, POINTS, 2))
+    steps = {v: stepper(network(body, v), bf16) for v in ("linear", "ln(1 + x)")}
+    linear, log, folded, fused = (network(body, v).eval() for v in ("linear", *["ln(1 + x)"] * 3))
+    folded.body.conv1 = folded.body.conv1.fold().to(memory_format=torch.channels_last)
+    fused.body.conv1 = fused.body.conv1.fold()
+    table = by_table(fused)
+
+    @torch.no_grad()
+    def infer(function: Callable[[Tensor], Tensor], inputs: Tensor, scaled: bool) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            function(inputs.float() / 255 if scaled else inputs)
+
+    return {
+        "step, linear": (lambda: steps["linear"](x, y), "step, linear"),
+        "step, ln(1 + x)": (lambda: steps["ln(1 + x)"](x, y), "step, linear"),
+        "inference, linear": (lambda: infer(linear, images, True), "inference, linear"),
+        "inference, ln(1 + x)": (lambda: infer(log, images, True), "inference, linear"),
+        "inference, folded": (lambda: infer(folded, images, True), "inference, linear"),
+        "inference, folded, table": (lambda: infer(table, images, False), "inference, linear"),
+    }
+
+
+def loader(body: str, size: int, batch: int, bf16: bool) -> dict[str, tuple[Callable[[], object], str]]:
+    """What feeding costs: the same network on a batch in memory and fed by the experiment."""
+    faces, generator = made_up(size), torch.Generator().manual_seed(0)
+    step = stepper(network(body, "linear"), bf16)
+    fed = landmark_networks.feeder(faces, torch.arange(FACES), Augmentation(), "cpu")
+    plain = landmark_networks.feeder(faces, torch.arange(FACES), None, "cpu")
+    ready = plain(torch.arange(batch), generator)
+
+    def index() -> Tensor:
+        return torch.randperm(FACES, generator=generator)[:batch]
+
+    return {
+        "in memory": (lambda: step(*ready), "in memory"),
+        "fed": (lambda: step(*plain(index(), generator)), "in memory"),
+        "fed, augmented": (lambda: step(*fed(index(), generator)), "in memory"),
+    }
+
+
+def measured(todo: dict[str, tuple[Callable[[], object], str]], rounds: int) -> dict[str, dict[str, float]]:
+    """Median time in milliseconds, and median of the ratios to the reference of the same round."""
+    found: dict[str, list[float]] = {name: [] for name in todo}
+    for _ in range(rounds + 1):
+        for name, (function, _reference) in todo.items():
+            start = time.perf_counter()
+            function()
+            found[name].append(1000 * (time.perf_counter() - start))
+    result = {}
+    for name, (_function, reference) in todo.items():
+        pairs = list(zip(found[name], found[reference], strict=True))[1:]  # the first round warms up
+        ratios = [mine / other for mine, other in pairs]
+        result[name] = {"milliseconds": statistics.median(found[name][1:]), "ratio": statistics.median(ratios)}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bodies", nargs="+", default=list(BODIES), choices=list(BODIES), help="which to time")
+    parser.add_argument("--batch", type=int, default=landmarks.RECIPE.batch, help="pictures in a batch")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of PyTorch")
+    parser.add_argument("--rounds", type=int, default=15, help="measurements of each")
+    parser.add_argument("--bf16", action="store_true", help="forward pass in bfloat16, as in `train.Recipe`")
+    parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    start = time.perf_counter()
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for body in given.bodies:
+        size = BODIES[body]
+        print(f"{body}, {size}x{size} pixels, {given.batch} pictures, {'bfloat16' if given.bf16 else 'float32'}")
+        todo = (layer(body, size, given.batch, given.bf16), loader(body, size, given.batch, given.bf16))
+        found[body] = measured(todo[0], given.rounds) | measured(todo[1], given.rounds)
+        for name, value in found[body].items():
+            print(f"  {name:26} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}")
+    if given.save:
+        config = {"what": Path(__file__).stem, "batch": given.batch, "bf16": given.bf16, "rounds": given.rounds}
+        config |= {"bodies": {body: BODIES[body] for body in given.bodies}, "threads": given.threads}
+        data = {"name": "noise", "sha256": "none", "split": "none", "count": FACES}
+        seconds = time.perf_counter() - start
+        print(results.save(results.record("speed", config, {"times": found}, data=data, seconds=seconds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Lights at test time, and how far a landmark network is off under each of them. No training here.
+
+A light is a function of images (B, 3, H, W), float in [0, 1], at grey levels, to images of the same shape and range;
+what it does to a picture depends on that picture only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from facelight import illumination, metrics, train
+from facelight.data import crops
+from facelight.data.samples import LandmarkFaces
+from facelight.experiments import landmark_faces
+
+Light = Callable[[Tensor], Tensor]
+
+FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 17, 25)
+BRIGHTER = (1.5, 2, 3)
+SHADOWS = (3, 6, 12)
+EDGE = 0.05  # of a shadow, in widths of the crop
+SCORES = ("image_size", "inter_ocular", "failures", "auc")
+MAIN = ("x1", "/3", "/6", "/12", "/25")  # for groups of faces, and with statistics of the batch
+CURVES = ("x1", "/3", "/6")
+THRESHOLDS = torch.linspace(0, 0.2, 41)
+BATCH = 64  # whose statistics stand for those of training
+
+
+def divided(x: Tensor, factor: float, *, quantize: bool = True, linear_light: bool = False) -> Tensor:
+    """Divide by a factor, see `illumination.darken`; one below 1 brightens and saturates."""
+    return illumination.darken(x, factor, quantize=quantize, linear_light=linear_light)
+
+
+def noisy(x: Tensor, factor: float) -> Tensor:
+    """Divide sRGB values by a factor, and see that light with a camera's noise, `illumination.sensor_noise`; round.
+
+    The noise is drawn from a generator that the picture itself seeds, and is the same for every factor.
+    """
+    dark = illumination.darken(x, factor, quantize=False)
+    own = [
+        torch.Generator().manual_seed(zlib.crc32(p.contiguous().numpy().tobytes()))
+        for p in (255 * x).round().byte().cpu()
+    ]
+    seen = [illumination.sensor_noise(p.cpu(), generator=g) for p, g in zip(dark, own, strict=True)]
+    return illumination.quantize(torch.stack(seen)).to(x)
+
+
+def shadowed(x: Tensor, factor: float, side: str) -> Tensor:
+    """Divide the sRGB values of one half of the picture, "left" or "right", by a factor; round.
+
+    The logarithm of the light goes from one half to the other along a logistic curve; `EDGE` is its scale.
+    """
+    width = x.shape[-1]
+    across = (torch.arange(width, device=x.device, dtype=x.dtype) + 0.5) / width - 0.5
+    depth = torch.sigmoid((across if side == "right" else -across) / EDGE)
+    return illumination.quantize(x * torch.exp(-math.log(factor) * depth))
+
+
+def _lights() -> dict[str, Light]:
+    lights: dict[str, Light] = {"x1": illumination.quantize}
+    lights |= {f"/{f:g}": partial(divided, factor=f) for f in FACTORS}
+    lights |= {f"/{f:g} unrounded": partial(divided, factor=f, quantize=False) for f in FACTORS}
+    lights |= {f"/{f:g} linear light": partial(divided, factor=f, linear_light=True) for f in FACTORS}
+    lights |= {f"/{f:g} noise": partial(noisy, factor=f) for f in (1, *FACTORS)}
+    lights |= {f"x{f:g}": partial(divided, factor=1 / f) for f in BRIGHTER}
+    lights |= {f"/{f:g} {side}": partial(shadowed, factor=f, side=side) for side in ("left", "right") for f in SHADOWS}
+    return lights
+
+
+LIGHTS = _lights()
+"""Name -> light.
+
+"x1": as it is; "/3": divided, rounded to 8 bits, the paper's way; "/3 unrounded"; "/3 linear light", rounded; "/3
+noise", see `noisy`; "x2": brighter, saturated; "/3 left": see `shadowed`.
+"""
+
+
+def predicted(model: nn.Module, image: Tensor, light: Light, order: Tensor | None = None, size: int = 256) -> Tensor:
+    """Landmarks (N, K, 2) in [0, 1] of images (N, 3, H, W), uint8, under a light; float32 throughout.
+
+    Args:
+        model: on any device.
+        image: pictures.
+        light: see the top of this file.
+        order: in which pictures come together in batches; None: as they are.
+        size: pictures in a batch.
+    """
+    order = torch.arange(len(image)) if order is None else order
+
+    def batch(index: Tensor) -> Tensor:
+        x = light(image[order[index]].float() / 255)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    return train.evaluate(model, batch, len(image), size=size)[order.argsort()]
+
+
+@contextlib.contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Within it, batch normalisation takes mean and variance from the batch at hand; the running ones are kept aside.
+
+    Source: Benz, Zhang, Karjauv, Kweon (2021), doi:10.1109/WACV48630.2021.00054.
+    """
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    aside = [(m.running_mean, m.running_var) for m in layers]
+    try:
+        for m in layers:
+            m.running_mean = m.running_var = None
+        yield
+    finally:
+        for m, (mean, variance) in zip(layers, aside, strict=True):
+            m.running_mean, m.running_var = mean, variance
+
+
+def scores(pred: Tensor, target: Tensor) -> list[float]:
+    """The numbers of `SCORES`, of landmarks (N, K, 2) in [0, 1].
+
+    Mean NME by the side of the crop and by the outer eye corners; then, of the latter, the share of faces above 0.1 and
+    the area under the cumulative distribution up to 0.1.
+    """
+    eyes = metrics.nme(pred, target, normalizer="inter-ocular")
+    side = metrics.nme(pred, target, normalizer="image-size", image_size=1)
+    found = (side.mean().item(), eyes.mean().item(), metrics.failure_rate(eyes), metrics.ced_auc(eyes))
+    return [round(value, 5) for value in found]
+
+
+def measure(model: nn.Module, faces: LandmarkFaces, lights: Mapping[str, Light] = LIGHTS) -> dict[str, Any]:
+    """How far a network is off on crops of faces.
+
+    Args:
+        model: from images in [0, 1] to landmarks in [0, 1].
+        faces: crops, N of them.
+        lights: the lights; those of `MAIN` and `CURVES` among them.
+
+    Returns:
+        scores: `SCORES`, the order of the numbers in the lists that follow.
+        lights: for each light its scores.
+        batch_statistics: for the lights of `MAIN`, with `batch_statistics` of batches of about `BATCH` pictures, always
+            the same ones.
+        groups: for each of `landmark_faces.groups` its `count`, and its scores under the lights of `MAIN`.
+        ced: for the lights of `CURVES` the share of faces with an inter-ocular error of at most each of `THRESHOLDS`.
+    """
+    target = crops.pixels_to_unit(faces.landmarks, faces.image.shape[-1])
+    pred = {name: predicted(model, faces.image, light) for name, light in lights.items()}
+    count = len(faces)
+    size = math.ceil(count / math.ceil(count / BATCH))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    with batch_statistics(model):
+        other = {name: predicted(model, faces.image, lights[name], order, size) for name in MAIN}
+    errors = {name: metrics.nme(pred[name], target, normalizer="inter-ocular") for name in CURVES}
+    return {
+        "scores": list(SCORES),
+        "lights": {name: scores(value, target) for name, value in pred.items()},
+        "batch_statistics": {name: scores(value, target) for name, value in other.items()},
+        "groups": {
+            group: {"count": int(mask.sum())} | {name: scores(pred[name][mask], target[mask]) for name in MAIN}
+            for group, mask in landmark_faces.groups(faces).items()
+        },
+        "ced": {name: _shares(value) for name, value in errors.items()},
+    }
+
+
+def _shares(errors: Tensor) -> list[float]:
+    return [round(share, 4) for share in (errors[:, None] <= THRESHOLDS).double().mean(0).tolist()]
