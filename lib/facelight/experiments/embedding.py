@@ -224,14 +224,9 @@ def _unseen() -> Iterable[Embedding]:
         )
 
 
-def load(dataset: str) -> LitFaces:
-    """The pictures of a data set."""
-    return recognition.load(dataset)
-
-
 def run(profile: str) -> list[Record]:
     """Measure the runs of a profile; see `facelight.experiments.run`."""
-    faces = load if profile in RECORDING else recognition.load_few
+    faces = recognition.load if profile in RECORDING else recognition.load_few
     return measure_all(NAME, profile, configs(profile), faces, _measured)
 
 
