@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facelight import _check, metrics
 from facelight.experiments.patterns import lbp_histograms, nearest_by_chi_square
+from facelight.metrics.recognition import directions
 
 
 def recognise(method: str, gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
@@ -73,12 +74,12 @@ def shifted_nearest(gallery: Tensor, labels: Tensor, probes: Tensor, *, reach: i
         raise ValueError(
             f"reach: expected 0 to {(min(height, width) - 1) // 2} for pictures of {height}x{width}, got {reach}"
         )
-    inner = _directions(probes[..., reach : reach + rows, reach : reach + columns])
+    inner = directions(probes[..., reach : reach + rows, reach : reach + columns], centre=True)
     best = torch.full((len(probes),), -torch.inf, dtype=inner.dtype)
     found = torch.zeros(len(probes), dtype=torch.long)
     shifts = product(range(2 * reach + 1), repeat=2)
     for y, x in sorted(shifts, key=lambda s: (s[0] - reach) ** 2 + (s[1] - reach) ** 2):
-        moved = _directions(gallery[..., y : y + rows, x : x + columns])
+        moved = directions(gallery[..., y : y + rows, x : x + columns], centre=True)
         similarity, index = (inner @ moved.T).max(1)
         better = similarity > best
         best, found = torch.where(better, similarity, best), torch.where(better, index, found)
@@ -168,7 +169,7 @@ def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1
 
     _check_faces(gallery, labels, probes)
     _check.positive(alpha, "alpha")
-    known, asked = _rows(_directions(gallery)), _rows(_directions(probes))
+    known, asked = _rows(directions(gallery, centre=True)), _rows(directions(probes, centre=True))
     spread = np.square(known - known.mean(0)).sum(1).mean()
     if not len(probes) or spread < 1e-12:  # nothing to ask, or nothing to tell people apart by
         return labels[:1].long().expand(len(probes)).clone()
@@ -266,14 +267,6 @@ def _check_faces(gallery: Tensor, labels: Tensor, probes: Tensor) -> None:
     if not fits or not len(gallery) or labels.shape != gallery.shape[:1]:
         shapes = ", ".join(str(tuple(value.shape)) for value in (gallery, labels, probes))
         raise ValueError(f"expected gallery (G, C, H, W), labels (G,) and probes (N, C, H, W), G > 0; got {shapes}")
-
-
-def _directions(x: Tensor) -> Tensor:
-    """Pictures as vectors less their mean, of length 1 (N, D); zeros for a picture without contrast."""
-    flat = x.detach().flatten(1).float()
-    flat = flat - flat.mean(1, keepdim=True)
-    length = flat.norm(dim=1, keepdim=True)
-    return torch.where(length > 1e-6 * flat.shape[1] ** 0.5, flat / length, 0.0)
 
 
 def _rows(x: Tensor) -> np.ndarray:

@@ -75,13 +75,24 @@ def nearest_neighbour(gallery: Tensor, labels: Tensor, probes: Tensor, *, centre
     if not len(gallery) or labels.shape != gallery.shape[:1] or probes.shape[1:] != gallery.shape[1:]:
         shapes = ", ".join(str(tuple(value.shape)) for value in (gallery, labels, probes))
         raise ValueError(f"expected gallery (G, ...), labels (G,) and probes (N, ...), G > 0; got {shapes}")
-    known = _directions(gallery, centre)
-    nearest = [(_directions(part, centre) @ known.T).argmax(1) for part in probes.split(_PROBES_AT_ONCE)]
+    known = directions(gallery, centre)
+    nearest = [(directions(part, centre) @ known.T).argmax(1) for part in probes.split(_PROBES_AT_ONCE)]
     return labels[torch.cat(nearest)]
 
 
-def _directions(x: Tensor, centre: bool) -> Tensor:
-    """Vectors of length 1 (N, D); zeros where what is left of a vector is no more than rounding."""
+def directions(x: Tensor, centre: bool) -> Tensor:
+    """Images or features as vectors of length 1.
+
+    Args:
+        x: (N, ...), float.
+        centre: take the mean of each away first.
+
+    Returns:
+        (N, D), float32 or float64; zeros where what is left of a vector is no more than rounding.
+
+    Raises:
+        ValueError: there is nothing in a vector.
+    """
     flat = x.flatten(1)
     flat = flat.float() if flat.dtype.itemsize < 4 else flat
     if flat.shape[1] == 0:
