@@ -139,11 +139,11 @@ def _shares(right: Tensor, groups: dict[str, Tensor]) -> dict[str, Any]:
 def configs(profile: str) -> list[Detection]:
     """The runs of a profile: crops with and without a border, scenes, the control, and another cascade."""
     labels: tuple[str, ...] = LABELS
-    crops, scenes = Detection("yaleb"), Detection("scenes")
+    crops, scenes = Detection("yaleb", every=7), Detection("scenes")
     if profile in ("smoke", "book"):
         labels, crops = ("Input", "HE", "CLAHE 40, OpenCV"), Detection("synthetic", every=15)
     elif profile == "full":
-        labels = tuple(FAMILY)
+        labels, crops = tuple(FAMILY), replace(crops, every=1)
     places = (crops, replace(crops, border=BORDER), scenes)
     runs = [replace(place, enhancer=FAMILY[label]) for place in places for label in labels]
     weak = [label for label in labels if label in CONTROLS]
