@@ -260,7 +260,7 @@ def test_kernel_ridge_solves_its_equations() -> None:
 
     known = [h(picture) for picture in (*gallery, *gallery.flip(-1))]
     kernel = np.array([[np.exp(-3.0 * ((a - b) ** 2).sum()) for b in known] for a in known])
-    expected = []
+    expected, by_hand = [], []
     for probe in probes:
         row = np.array([np.exp(-3.0 * ((h(probe) - b) ** 2).sum()) for b in known])
         values = {}
@@ -268,6 +268,10 @@ def test_kernel_ridge_solves_its_equations() -> None:
             y = np.array([1.0 if label == person else -1.0 for label in labels.tolist() * 2])
             values[person] = row @ np.linalg.solve(kernel + 0.2 * np.eye(12), y)
         expected.append(max(values, key=lambda person: values[person]))
+        by_hand.append(list(values.values()))
+    values = competitors.kernel_ridge_values(gallery, labels, probes, **options)
+    np.testing.assert_allclose(values.numpy(), by_hand, atol=1e-8)
+    assert competitors.kernel_ridge_values(gallery, labels, probes[:0]).shape == (0, 3)
     found = competitors.kernel_ridge(gallery, labels, probes, **options)
     assert found.tolist() == expected
     mirrored = competitors.kernel_ridge(gallery, labels, gallery.flip(-1), **options)

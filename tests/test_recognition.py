@@ -184,6 +184,31 @@ def test_pie_is_counted_by_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(everybody["count"].values()) == 20
 
 
+def test_a_network_with_kernel_ridge_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sum names whom neither would name alone; patterns are taken from pictures that no enhancer has seen."""
+    faces = made_up()
+    part = protocols.split(faces, "random", 0)
+    probabilities = torch.tensor([0.5, 0.1, 0.4, 0.0]).expand(len(part.test), 4)
+    monkeypatch.setattr(networks, "recognise", lambda *_, **__: (probabilities, {"loss": [1.0]}))
+    seen = []
+
+    def values(gallery: torch.Tensor, labels: torch.Tensor, probes: torch.Tensor) -> torch.Tensor:
+        seen.extend([gallery, labels, probes])
+        return torch.tensor([-1.0, 0.2, 0.0, -1.0]).expand(len(probes), 4).double()
+
+    monkeypatch.setattr(competitors, "kernel_ridge_values", values)
+    config = Recognition("synthetic", "random", FAMILY["HE"], 0, SIZE, ("kernel ridge",), Network())
+    found = recognition.measure(config, faces)
+    people = faces.identity.unique().tolist()
+    for name, index in (("network", 0), ("network + kernel ridge", 2)):
+        named = {mistake.split(" for ")[0] for mistake in found[name]["confused"]}
+        assert named == {str(people[index])}
+    assert torch.equal(seen[0], recognition.resized(faces.select(part.train), SIZE).image.float() / 255)
+    assert torch.equal(seen[1], faces.identity[part.train])
+    alone = recognition.measure(replace(config, methods=()), faces)
+    assert alone == {k: v for k, v in found.items() if k != "network + kernel ridge"}
+
+
 def test_nothing_wrong() -> None:
     assert scoring.rate({"right": {"2": 3, "5": 1}, "count": {"2": 4, "5": 8}}) == pytest.approx(4 / 12)
     assert scoring.rate_of_groups({"right": {"2": 3, "5": 1}, "count": {"2": 4, "5": 8}}) == pytest.approx(7 / 16)
@@ -261,7 +286,7 @@ def test_names_of_the_lights_of_pie() -> None:
         ({"protocol": "P1"}, ValueError, "protocol: expected one of 'random', 'subset 1', .*, got 'P1'"),
         ({"methods": ("nearest", "svm")}, ValueError, "methods: expected one of 'nearest', .*, got 'svm'"),
         ({"methods": ()}, ValueError, "methods, network: expected one of them: name methods or give a network"),
-        ({"network": Network()}, ValueError, "methods, network: expected one of them"),
+        ({"network": Network()}, ValueError, "methods: expected none, or only 'kernel ridge', beside a network"),
         ({"enhancer": "bbhe"}, TypeError, r"enhancer: expected an Enhancer, got 'bbhe': write Enhancer\('bbhe'\)"),
     ],
 )
@@ -303,7 +328,9 @@ def test_laptop_covers_what_the_book_tells() -> None:
     runs = recognition.configs("laptop")
     offsets = [run for run in runs if run.methods == ("ridge without offset",)]
     assert {(run.protocol, run.seed) for run in offsets} == {("subset 1", 0), *(("random", s) for s in (0, 1, 2))}
-    patterns = [run for run in runs if run.methods == ("kernel ridge",)]
+    patterns = [run for run in runs if run.methods == ("kernel ridge",) and run.network is None]
+    both = [(run.dataset, run.protocol, run.seed) for run in runs if run.methods and run.network]
+    assert both == [("pie", "random", seed) for seed in recognition.SEEDS]
     assert {(run.dataset, run.protocol) for run in patterns} >= {("yaleb", p) for p in recognition.LIT} | {
         ("pie", p) for p in recognition.PIE_PROTOCOLS
     }

@@ -198,7 +198,13 @@ def lbp(gallery: Tensor, labels: Tensor, probes: Tensor, *, cell: int = 10) -> T
     return labels[nearest_by_chi_square(known, asked)].long()
 
 
-def kernel_ridge(
+def kernel_ridge(gallery: Tensor, labels: Tensor, probes: Tensor, **settings: Any) -> Tensor:
+    """The person with the largest of `kernel_ridge_values`, which takes the same settings."""
+    values = kernel_ridge_values(gallery, labels, probes, **settings)
+    return labels.unique()[values.argmax(1)].long()
+
+
+def kernel_ridge_values(
     gallery: Tensor,
     labels: Tensor,
     probes: Tensor,
@@ -208,7 +214,7 @@ def kernel_ridge(
     gamma: float = 1.0,
     alpha: float = 0.01,
 ) -> Tensor:
-    """Regularised least squares in the space of a Gaussian kernel on local binary patterns: the largest value names.
+    """Regularised least squares in the space of a Gaussian kernel on local binary patterns: a value for each person.
 
         f(x) = sum_i b_i k(h(x), h(x_i)),   (K + alpha I) b = y,   k(a, b) = exp(-gamma ||a - b||^2)
 
@@ -223,6 +229,10 @@ def kernel_ridge(
         gamma: > 0; of squared distances, which are at most 2.
         alpha: > 0, strength of the regularisation.
 
+    Returns:
+        (N, people), float64, the people in the order of their labels. Rounded to nine digits: of values equal but for
+        rounding, the first counts.
+
     Source: Ahonen, Hadid, Pietikäinen (2006), doi:10.1109/TPAMI.2006.244 (the patterns); Saunders, Gammerman, Vovk
         (1998), "Ridge regression learning algorithm in dual variables" (the classifier).
     """
@@ -231,19 +241,18 @@ def kernel_ridge(
     _check_faces(gallery, labels, probes)
     for value, name in ((gamma, "gamma"), (alpha, "alpha")):
         _check.positive(value, name)
+    people, owner = labels.unique(return_inverse=True)
     if not len(probes):
-        return labels[:0].long()
+        return torch.zeros(0, len(people), dtype=torch.float64)
 
     def roots(x: Tensor) -> np.ndarray:
         found = torch.cat([lbp_histograms(x, cell=cell, radius=radius) for radius in radii], 1).sqrt()
         return torch.nn.functional.normalize(found).double().numpy()
 
-    people, owner = labels.unique(return_inverse=True)
     known = roots(torch.cat([gallery, gallery.flip(-1)]))
     wanted = 2 * np.eye(len(people))[owner.repeat(2).numpy()] - 1
     classifier = KernelRidge(alpha=alpha, kernel="rbf", gamma=gamma).fit(known, wanted)
-    values = classifier.predict(roots(probes)).round(9)  # of values equal but for rounding, the first counts
-    return people[torch.from_numpy(values.argmax(1))].long()
+    return torch.from_numpy(classifier.predict(roots(probes)).round(9))
 
 
 METHODS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

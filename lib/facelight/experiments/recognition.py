@@ -59,8 +59,9 @@ class Recognition:
         enhancer: with its settings.
         seed: of the split and, for a network, of weights, batches and changes.
         size: (H, W) of the pictures that are enhanced and compared.
-        methods: of `competitors.METHODS`; empty with a network.
-        network: what is trained instead.
+        methods: of `competitors.METHODS`; with a network none, or "kernel ridge".
+        network: what is trained. "kernel ridge" beside it sees the same pictures without the enhancer, and its values
+            are added to the network's probabilities.
     """
 
     dataset: str = "yaleb"
@@ -78,8 +79,10 @@ class Recognition:
             _check.one_of(method, tuple(competitors.METHODS), "methods")
         if not isinstance(self.enhancer, Enhancer):
             raise TypeError(f"enhancer: expected an Enhancer, got {self.enhancer!r}: write Enhancer({self.enhancer!r})")
-        if bool(self.methods) == (self.network is not None):
+        if not self.methods and self.network is None:
             raise ValueError("methods, network: expected one of them: name methods or give a network")
+        if self.network is not None and self.methods not in ((), ("kernel ridge",)):
+            raise ValueError(f"methods: expected none, or only 'kernel ridge', beside a network, got {self.methods}")
 
     @property
     def device(self) -> str:
@@ -90,10 +93,10 @@ class Recognition:
 def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> dict[str, Any]:
     """What is recorded of a run.
 
-    For each method (`network` for a network) `right` and `count`: pictures recognised and tested in each group, the
-    illumination subsets or, of CMU PIE, the cameras; and `confused`, the five most frequent mistakes. For a network
-    also the training curve; for it and for the methods in `BY_LIGHT` `wrong`, how many pictures failed under each
-    light.
+    For each method (`network` for a network, `network + kernel ridge` for the sum) `right` and `count`: pictures
+    recognised and tested in each group, the illumination subsets or, of CMU PIE, the cameras; and `confused`, the five
+    most frequent mistakes. For a network also the training curve; for it and for the methods in `BY_LIGHT` `wrong`, how
+    many pictures failed under each light.
 
     Args:
         config: what is run.
@@ -103,8 +106,9 @@ def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> 
     part = protocols.split(faces, config.protocol, config.seed)
     known, asked = faces.select(part.train), faces.select(part.test)
     if config.network is not None:
-        pred, curve = _by_network(config, resized(known, config.size), resized(asked, config.size), place)
-        return {"network": scoring.counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
+        scores, curve = _by_network(config, resized(known, config.size), resized(asked, config.size), place)
+        found = {name: scoring.counted(asked, pred, by_light=True) for name, pred in scores.items()}
+        return found | {"curve": curve, "trained_on": len(known)}
     gallery, probes = (
         in_parts(lambda x: config.enhancer(x).movedim(0, -1), f.image, config.size).movedim(-1, 0)
         for f in (known, asked)
@@ -116,8 +120,8 @@ def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> 
 
 def _by_network(
     config: Recognition, known: LitFaces, asked: LitFaces, place: Path | None
-) -> tuple[Tensor, train.Curve]:
-    """Identities of the pictures asked for, and the training curve."""
+) -> tuple[dict[str, Tensor], train.Curve]:
+    """Identities of the pictures asked for, by the network and by what is added to it, and the training curve."""
     network = config.network
     assert network is not None
     checkpoint = None if place is None else place / "checkpoint.pt"
@@ -130,7 +134,12 @@ def _by_network(
         )
 
     scores, curve = continued(recognise, checkpoint)
-    return known.identity.unique()[scores.argmax(1)], curve
+    summed = {"network": scores.cpu()}
+    if config.methods:
+        gallery, probes = (f.image.float() / 255 for f in (known, asked))
+        values = competitors.kernel_ridge_values(gallery, known.identity, probes)
+        summed["network + kernel ridge"] = summed["network"] + values
+    return {name: known.identity.unique()[values.argmax(1)] for name, values in summed.items()}, curve
 
 
 @functools.cache  # as it was when it was first asked for, not what is edited meanwhile
@@ -146,7 +155,8 @@ def configs(profile: str) -> list[Recognition]:
     """The runs of a profile."""
     if profile in ("smoke", "book"):
         return list(_small())
-    return [*_classical(), *_windows(), *_offsets(), *_patterns(), *_networks(), *_paper(profile), *_readings(profile)]
+    without = [*_classical(), *_windows(), *_offsets(), *_patterns()]
+    return [*without, *_networks(), *_on_pie(), *_paper(profile), *_readings(profile)]
 
 
 def _small() -> Iterable[Recognition]:
@@ -218,6 +228,13 @@ def _networks() -> Iterable[Recognition]:
     relit = [(enhancer, replace(network, changes=("move", "flip", "relight"))) for enhancer, network in kinds]
     for (enhancer, network), seed in product(relit, SEEDS):
         yield Recognition("yaleb", "subset 1", enhancer, seed, SMALL, network=network)
+
+
+def _on_pie() -> Iterable[Recognition]:
+    """The small network on CMU PIE, alone and with kernel ridge."""
+    network = Network("resnet18_c4", label_smoothing=0.1, flip_test=True, recipe=RECIPE)
+    for seed in SEEDS:
+        yield Recognition("pie", "random", FAMILY["local contrast"], seed, (64, 64), ("kernel ridge",), network)
 
 
 def _network(stem: str) -> Network:
