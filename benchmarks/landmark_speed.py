@@ -47,6 +47,7 @@ def made_up(size: int) -> LandmarkFaces:
 def network(body: str, variant: str) -> nn.Module:
     torch.manual_seed(0)
     model = landmark_networks.build(variant, body, POINTS, 512, 0.5, None)
+    model.body.conv1 = model.body.conv1.layer  # as the layer is used elsewhere, its output in bfloat16
     return model.to(memory_format=torch.channels_last)
 
 

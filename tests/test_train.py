@@ -349,18 +349,19 @@ def test_watch_sees_evaluation_mode_and_training_goes_on_in_training_mode() -> N
     assert modes == [("batch", True), ("watch", False)] * 2
 
 
-@pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (5, [5]), (9, [5])])
-def test_watch_is_called_every_so_many_epochs_and_at_the_end(every: int, expected: list[int], tmp_path: Path) -> None:
-    assert train.watched(5, every) == expected
-    recipe, path = replace(PLAIN, epochs=5), tmp_path / "run.pt"
-    options = {"watch": lambda model: {"slope": model.weight.item()}, "checkpoint": path, "seconds_between_saves": 0.0}
-    straight = fit(linear(), line, 10, F.mse_loss, recipe, watch=options["watch"])
-    curve = fit(linear(), line, 10, F.mse_loss, recipe, watch_every=every, **options)
-    assert curve["loss"] == straight["loss"]
-    assert curve["slope"] == [straight["slope"][epoch - 1] for epoch in expected]
-    assert torch.load(path, weights_only=True)["curve"] == curve
-    with pytest.raises(ValueError, match="watch_every: expected a whole number of at least 1, got 0"):
-        fit(linear(), line, 10, F.mse_loss, recipe, watch_every=0)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_weight_decay_where_it_applies(optimizer: str) -> None:
+    """Without a gradient, decay alone moves a parameter, by 1 - rate * decay a step."""
+    recipe = Recipe(epochs=1, batch=10, optimizer=optimizer, learning_rate=0.1, weight_decay=0.5, schedule="constant")
+    for rule, moved in ((None, {"weight", "bias"}), (lambda p: p.ndim > 1, {"weight"}), (lambda p: False, set())):
+        model = linear()
+        with torch.no_grad():
+            model.bias.fill_(2.0)
+        before = {name: value.detach().clone() for name, value in model.named_parameters()}
+        fit(model, line, 10, lambda y, _: 0.0 * y.sum(), recipe, decays=rule)
+        for name, value in model.named_parameters():
+            expected = before[name] * (0.95 if name in moved else 1.0)
+            torch.testing.assert_close(value, expected)
 
 
 def test_only_the_network_computes_in_bfloat16() -> None:

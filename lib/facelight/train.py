@@ -110,7 +110,7 @@ def fit(
     checkpoint: Path | None = None,
     identity: str = "",
     watch: Callable[[nn.Module], dict[str, float]] | None = None,
-    watch_every: int = 1,
+    decays: Callable[[nn.Parameter], bool] | None = None,
     seconds_between_saves: float = 20.0,
     progress: bool = False,
 ) -> Curve:
@@ -131,13 +131,13 @@ def fit(
         checkpoint: file from which an interrupted run continues, and where it is kept, written as a whole or not at
             all; None: no file.
         identity: what the run is; a checkpoint of another one is refused.
-        watch: called with the model in evaluation mode; its numbers are added to the curve.
-        watch_every: epochs from one call of `watch` to the next, see `watched`; after the last one it is always called.
+        watch: called after each epoch with the model in evaluation mode; its numbers are added to the curve.
+        decays: which parameters weight decay applies to; None: all.
         seconds_between_saves: of the checkpoint; what is lost by an interruption is computed again.
         progress: show a bar with the time that is left.
 
     Returns:
-        For each epoch `loss`, the mean over its samples; and what `watch` returned each time.
+        For each epoch `loss`, the mean over its samples, and what `watch` returned.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -152,19 +152,18 @@ def fit(
     _whole(count, "count", 1)
     _whole(seed, "seed", 0)
     device = next(model.parameters()).device
-    optimizer = _optimizer(model, recipe)
+    optimizer = _optimizer(model, recipe, decays)
     rank, size = distributed.place()
     whose = f"{identity} {dataclasses.asdict(recipe)} {count} {seed}" + f" in {size} processes" * (size > 1)
     start, curve = _resume(checkpoint, whose, model, optimizer)
     saved = time.monotonic()
     left, hidden = range(start, recipe.epochs), rank > 0 or not progress
     bar = tqdm(left, "training", recipe.epochs, initial=start, unit="epoch", leave=False, disable=hidden)
-    times = watched(recipe.epochs, watch_every)
     network = distributed.parallel(model)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for epoch in bar:
             now = {"loss": _epoch(network, batch, count, loss, recipe, optimizer, epoch, seed)}
-            if watch is not None and epoch + 1 in times:
+            if watch is not None:
                 now |= watch(model.eval())
             for name, value in now.items():
                 curve.setdefault(name, []).append(float(value))  # NumPy's numbers would spoil the checkpoint
@@ -175,16 +174,6 @@ def fit(
     distributed.told(None)  # nobody goes on before the last checkpoint is there
     model.eval()
     return curve
-
-
-def watched(epochs: int, every: int) -> list[int]:
-    """The epochs, counted from 1, after which `fit` calls `watch`.
-
-    >>> watched(5, 2)
-    [2, 4, 5]
-    """
-    _whole(every, "watch_every", 1)
-    return [epoch for epoch in range(1, epochs + 1) if epoch % every == 0 or epoch == epochs]
 
 
 @torch.no_grad()
@@ -276,11 +265,17 @@ def _epoch(
     return total / count
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(
+    model: nn.Module, recipe: Recipe, decays: Callable[[nn.Parameter], bool] | None
+) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    parameters: Any = list(model.parameters())
+    if decays is not None:
+        kept = [p for p in parameters if not decays(p)]
+        parameters = [{"params": [p for p in parameters if decays(p)]}, {"params": kept, "weight_decay": 0.0}]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **options)
-    return torch.optim.AdamW(model.parameters(), fused=True, **options)
+        return torch.optim.SGD(parameters, momentum=recipe.momentum, **options)
+    return torch.optim.AdamW(parameters, fused=True, **options)
 
 
 def _save(

@@ -27,7 +27,6 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
 }
 UNITS = ("pixels", "crop")
 REDUCTIONS = ("mean", "sum")
-WATCHED = 10  # about as many epochs of a training are watched
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,29 @@ class MeanLevel(nn.Module):
         return self.level * (x / x.mean((1, 2, 3), keepdim=True).clamp_min(smallest))
 
 
+class Precise(nn.Module):
+    """A layer that computes in float32 under autocast and leaves its output so.
+
+    All variants have their first layer in it, so that they differ in nothing else; and gamma's gradient, a difference
+    of large numbers in front of batch normalisation, is not lost in the rounding of bfloat16.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer of x in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer(x.float())
+
+
 def build(
     variant: str, backbone: str, points: int, head_width: int, dropout: float, weights: str | None
 ) -> models.FaceNet:
     """The network of a variant; with one seed all variants have the same weights where they have them in common.
 
-    The zero-mean kernels see the border repeated instead of zeros, which would not cancel.
+    The first layer is in `Precise`. The zero-mean kernels see the border repeated instead of zeros, which would not cancel.
     """
     options = VARIANTS[variant]
 
@@ -99,6 +115,8 @@ def build(
         dropout=dropout,
         weights=weights,
     )
+    body: Any = model.body
+    body.conv1 = Precise(body.conv1)
     if variant == "divided by mean":
         model.normalize = nn.Sequential(MeanLevel(), model.normalize)
     return model
@@ -113,7 +131,7 @@ def start_at(model: nn.Module, target: Tensor) -> None:
 
 
 def feeder(
-    faces: LandmarkFaces, rows: Tensor, augmentation: Augmentation | None, device: str
+    faces: LandmarkFaces, rows: Tensor, augmentation: Augmentation | None, device: str, darkest: float = 1.0
 ) -> Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]:
     """A function for `train.fit` from positions in `rows` to images in [0, 1] and landmarks in [0, 1].
 
@@ -125,6 +143,7 @@ def feeder(
         rows: (N,), which of them.
         augmentation: None feeds the crops as they are.
         device: where the batch is made.
+        darkest: each picture is divided by a factor of its own, 1 to this number, uniform in its logarithm.
     """
     target = crops.pixels_to_unit(faces.landmarks, faces.image.shape[-1]).to(device)
     rows_there = rows.to(device)
@@ -134,6 +153,10 @@ def feeder(
         y = target[rows_there[index.to(device)]]
         if augmentation is not None:
             x, y = augment(x, y, augmentation, generator)
+        if darkest > 1:
+            factor = darkest ** torch.rand((len(x), 1, 1, 1), generator=generator)
+            x = x / factor.to(x)
+        if augmentation is not None or darkest > 1:
             x = illumination.quantize(x)
         return x.contiguous(memory_format=torch.channels_last), y
 
@@ -178,6 +201,7 @@ def trained(
     *,
     loss: Wing,
     augmentation: Augmentation | None,
+    darkest: float,
     recipe: train.Recipe,
     seed: int,
     **options: Any,
@@ -185,21 +209,19 @@ def trained(
     """Train a network in place on crops `rows`, watched on crops `held`, and return the curve, see `train.fit`.
 
     The training loss in the curve is the mean over coordinates, whichever is minimised; it is that of batches as they
-    were fed, with dropout. `epochs` are those after which the rest was watched.
+    were fed, with dropout. Weight decay applies to kernels and matrices, not to gamma, biases and batch normalisation.
     """
     device = next(model.parameters()).device
-    every = max(1, recipe.epochs // WATCHED)
     curve = train.fit(
         model,
-        feeder(faces, rows, augmentation, str(device)),
+        feeder(faces, rows, augmentation, str(device), darkest),
         len(rows),
         functools.partial(loss.of, size=faces.image.shape[-1]),
         recipe,
         seed=seed,
         watch=watcher(faces, held, loss),
-        watch_every=every,
+        decays=lambda parameter: parameter.ndim > 1,
         **options,
     )
     coordinates = 2 * faces.landmarks.shape[1] if loss.reduction == "sum" else 1
-    epochs = [float(epoch) for epoch in train.watched(recipe.epochs, every)]
-    return curve | {"loss": [value / coordinates for value in curve["loss"]], "epochs": epochs}
+    return curve | {"loss": [value / coordinates for value in curve["loss"]]}

@@ -57,6 +57,7 @@ class Landmarks:
         recipe: how to train.
         loss: what is minimised.
         augmentation: of training faces, rendered and real; None: none.
+        darkest: training pictures are divided by up to this number, see `landmark_networks.feeder`; 1: not.
         head_width, dropout: see `models.landmark_regressor`.
         mean_shape: start at the mean of the training landmarks, see `landmark_networks.start_at`.
         held_out: share of the training faces that is not trained on but watched, the same for all variants.
@@ -75,6 +76,7 @@ class Landmarks:
     recipe: train.Recipe = RECIPE
     loss: Wing = field(default_factory=Wing)
     augmentation: Augmentation | None = field(default_factory=Augmentation)
+    darkest: float = 1.0
     head_width: int = 512
     dropout: float = 0.5
     mean_shape: bool = True
@@ -91,6 +93,8 @@ class Landmarks:
             raise ValueError(f"size: expected a whole number of pixels >= 32, got {self.size!r}")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out: expected a share in [0, 1), got {self.held_out}")
+        if self.darkest < 1:
+            raise ValueError(f"darkest: expected a number to divide by, at least 1, got {self.darkest}")
         if self.part == "validation" and self.held_out == 0:
             raise ValueError("part 'validation': no face is held out: choose held_out > 0, such as 0.1")
         if (self.start == "synthetic") != (self.rendered > 0):
@@ -213,6 +217,7 @@ def _trained(
             held,
             loss=config.loss,
             augmentation=config.augmentation,
+            darkest=config.darkest,
             recipe=recipe,
             seed=config.seed,
             checkpoint=checkpoint,
