@@ -98,7 +98,7 @@ def build(
 ) -> models.FaceNet:
     """The network of a variant; with one seed all variants have the same weights where they have them in common.
 
-    The first layer is in `Precise`. The zero-mean kernels see the border repeated instead of zeros, which would not cancel.
+    The first layer is in `Precise`. Zero-mean kernels see the border repeated instead of zeros, which would not cancel.
     """
     options = VARIANTS[variant]
 
