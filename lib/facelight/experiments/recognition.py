@@ -256,11 +256,7 @@ def _readings(profile: str) -> Iterable[Recognition]:
 
 
 def _paper(profile: str) -> Iterable[Recognition]:
-    """The three networks of the M-CLAHE paper's Table 5 with and without M-CLAHE.
-
-    In `full` at their own size, from ImageNet's weights and with the budget the paper states. In `laptop` small, from
-    random weights.
-    """
+    """Table 5 of the M-CLAHE paper, in `full` as stated from ImageNet's weights; in `laptop` small, from random."""
     if profile == "full":
         stated = replace(STATED, momentum=0.95)
         kinds = [(Network(b, weights="imagenet", changes=(), recipe=stated), (n, n)) for b, n in SIDES.items()]
