@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from facelight import layers, results
 from facelight.augment import Augmentation
 from facelight.data import LandmarkFaces
-from facelight.experiments import landmark_networks, landmarks
+from facelight.experiments import landmark_networks, landmark_runs
 
-BODIES = {"resnet18": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
+BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
 FACES = 512  # crops in memory that batches are taken from
 POINTS = 98
 
@@ -142,7 +142,7 @@ def measured(todo: dict[str, tuple[Callable[[], object], str]], rounds: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bodies", nargs="+", default=list(BODIES), choices=list(BODIES), help="which to time")
-    parser.add_argument("--batch", type=int, default=landmarks.RECIPE.batch, help="pictures in a batch")
+    parser.add_argument("--batch", type=int, default=landmark_runs.RECIPE.batch, help="pictures in a batch")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of PyTorch")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each")
     parser.add_argument("--bf16", action="store_true", help="forward pass in bfloat16, as in `train.Recipe`")

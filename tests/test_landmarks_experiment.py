@@ -531,7 +531,10 @@ def test_the_checkpoint_of_another_configuration_is_not_continued(
     [
         ({"dataset": "300w"}, "dataset: expected one of 'w300', 'synthetic', 'wflw', got '300w'"),
         ({"variant": "log"}, r"variant: expected one of 'linear', 'ln\(1 \+ x\)', .*, got 'log'"),
-        ({"backbone": "vgg16"}, "backbone: expected one of 'resnet18', 'resnet34', 'resnet50', got 'vgg16'"),
+        (
+            {"backbone": "vgg16"},
+            "backbone: expected one of 'resnet18', 'resnet18_c4', 'resnet34', 'resnet50', got 'vgg16'",
+        ),
         ({"start": "people"}, "start: expected one of 'random', 'imagenet', 'synthetic', got 'people'"),
         ({"part": "train"}, "part: expected one of 'test', 'validation', got 'train'"),
         ({"size": 16}, "size: expected a whole number of pixels >= 32, got 16"),

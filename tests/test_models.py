@@ -27,7 +27,9 @@ def light(*shape, seed=0):
 # landmark_regressor
 
 
-@pytest.mark.parametrize(("backbone", "features"), [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)])
+@pytest.mark.parametrize(
+    ("backbone", "features"), [("resnet18", 512), ("resnet18_c4", 256), ("resnet34", 512), ("resnet50", 2048)]
+)
 def test_landmark_regressor_shape_and_head(backbone, features):
     model = landmark_regressor(backbone, 68, head_width=40, dropout=0.3).eval()
     y = model(light(2, 3, 48, 64))
@@ -263,7 +265,7 @@ def test_damaged_copy_in_the_cache_is_named(tmp_path, monkeypatch):
     [
         (
             lambda: landmark_regressor("vgg16"),
-            "backbone: expected one of 'resnet18', 'resnet34', 'resnet50', got 'vgg16'",
+            "backbone: expected one of 'resnet18', 'resnet18_c4', 'resnet34', 'resnet50', got 'vgg16'",
         ),
         (lambda: face_classifier("resnet101", 3), "backbone: expected one of .*'inception_v3', got 'resnet101'"),
         (lambda: face_classifier("resnet18", 3, weights="IMAGENET"), "weights: expected None or 'imagenet', got 'IMA"),

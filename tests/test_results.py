@@ -81,6 +81,14 @@ def test_round_trip_and_find(tmp_path):
     assert results.load("nothing", tmp_path) == []
 
 
+def test_lists_of_numbers_take_one_line_and_come_back_the_same(tmp_path):
+    values = [1, -2.5, 3e-9, 4e20]
+    item = toy({"curve": values, "table": [values, []], "said": ["[\n1,\n2]", "a"]})
+    text = results.save(item, tmp_path).read_text()
+    assert '"curve": [1, -2.5, 3e-09, 4e+20]' in text
+    assert results.load("toy", tmp_path) == [item]
+
+
 def test_interrupted_save_leaves_the_old_record(tmp_path, monkeypatch):
     results.save(toy({"score": 1.0}), tmp_path)
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from facelight import _check
 
-RESNETS = ("resnet18", "resnet34", "resnet50")
-BACKBONES = (*RESNETS, "resnet18_c4", "vgg16", "vgg16_small", "inception_v3")
+RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
+BACKBONES = (*RESNETS, "vgg16", "vgg16_small", "inception_v3")
 _SMALLEST_SIDE = {"vgg16": 32, "vgg16_small": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
@@ -89,7 +89,7 @@ def landmark_regressor(
     """Build the paper's landmark network: a ResNet body, then Linear, ReLU, Dropout, Linear.
 
     Args:
-        backbone: "resnet18", "resnet34" or "resnet50".
+        backbone: "resnet18", "resnet34" or "resnet50"; or "resnet18_c4", see `face_classifier`.
         num_landmarks: K.
         stem: makes the first layer from the body's first Conv2d, for instance
             `functools.partial(LogConv2d.from_conv, epsilon=1 / 255, zero_mean=True)`; None keeps the linear Conv2d.
@@ -184,8 +184,6 @@ def face_classifier(
         body.fc = nn.Linear(body.fc.in_features, num_classes)
         body.dropout.p = body.dropout.p if dropout is None else dropout
     else:
-        if backbone == "resnet18_c4":
-            body.layer4, body.fc.in_features = nn.Identity(), body.layer3[-1].bn2.num_features
         last = nn.Linear(body.fc.in_features, num_classes)
         body.fc = nn.Sequential(nn.Dropout(dropout), last) if dropout else last
     return _face_net(backbone, body, stem, weights)
@@ -217,6 +215,8 @@ def _body(backbone: str, weights: str | None) -> Any:
     if weights is not None:
         state = _imagenet_state(torchvision.models.get_model_weights(name)["IMAGENET1K_V1"])
         body.load_state_dict({k: v for k, v in state.items() if not k.startswith("AuxLogits.")})
+    if backbone == "resnet18_c4":
+        body.layer4, body.fc.in_features = nn.Identity(), body.layer3[-1].bn2.num_features
     return body
 
 

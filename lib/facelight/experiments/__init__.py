@@ -5,7 +5,7 @@ from __future__ import annotations
 from facelight.experiments.detection import Detection
 from facelight.experiments.embedding import Embedding
 from facelight.experiments.enhancers import FAMILY, Enhancer
-from facelight.experiments.landmarks import Landmarks
+from facelight.experiments.landmark_runs import Landmarks
 from facelight.experiments.learned import Learned
 from facelight.experiments.nearest import Nearest
 from facelight.experiments.networks import Network

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,105 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facelight import _check, distributed, models, train
-from facelight.augment import Augmentation
+from facelight import distributed, train
 from facelight.data import cache, crops
-from facelight.data.crops import BoxRule
 from facelight.data.landmarks import LANDMARKS_68
 from facelight.data.samples import LandmarkFaces
 from facelight.experiments import darkness, landmark_faces, landmark_networks
 from facelight.experiments._runs import RECORDING, continued, measure_all
-from facelight.experiments.landmark_faces import DATASETS, FEW_RENDERED, POINTS, Sets
-from facelight.experiments.landmark_networks import VARIANTS, Wing
+from facelight.experiments.landmark_faces import FEW_RENDERED, POINTS, Sets
+from facelight.experiments.landmark_runs import Landmarks, configs
 from facelight.experiments.recognition import code
 from facelight.results import Record
 
 NAME = "landmarks"
-STARTS = ("random", "imagenet", "synthetic")
-PARTS = ("test", "validation")
-SEEDS = (0, 1, 2, 3, 4, 5)
-FEW_SEEDS = SEEDS[:3]
-MAIN = ("linear", "ln(1 + x)", "ln(1 + x), gamma fixed", "divided by mean")
-RECIPE = train.Recipe(epochs=40, batch=32, learning_rate=2e-3, weight_decay=0.05, warmup=0.1)
-STATED = train.Recipe(epochs=15, batch=64, optimizer="sgd", learning_rate=1e-4, schedule="constant")  # by the paper
-ON_UNIT = Wing(unit="crop")  # the paper's coordinates
-AS_MANY_STEPS = 55  # epochs of the 1,811 faces of 300-W: as many steps as 15 epochs of 6,750 faces of WFLW
-
-
-@dataclass(frozen=True)
-class Landmarks:
-    """Train a network to locate landmarks, then test it under many lights.
-
-    Variants of one seed start from the same weights, where they have them in common, and see the same batches with the
-    same augmentation.
-
-    Args:
-        dataset: "w300", "synthetic" or "wflw", see `landmark_faces.load`.
-        variant: a key of `landmark_networks.VARIANTS`.
-        seed: of the faces held out, of weights, batches, augmentation and dropout.
-        size: side of the crops in pixels.
-        rule: which square is cut out.
-        backbone: of `models.RESNETS`.
-        start: "random" weights; "imagenet"; or "synthetic", after learning rendered faces.
-        rendered: number of rendered faces of start "synthetic", else 0.
-        first: recipe for them; None: `recipe`.
-        recipe: how to train.
-        loss: what is minimised.
-        augmentation: of training faces, rendered and real; None: none.
-        darkest: training pictures are divided by up to this number, see `landmark_networks.feeder`; 1: not.
-        head_width, dropout: see `models.landmark_regressor`.
-        mean_shape: start at the mean of the training landmarks, see `landmark_networks.start_at`.
-        held_out: share of the training faces that is not trained on but watched, the same for all variants.
-        part: "test"; or "validation", the faces held out, to choose by.
-    """
-
-    dataset: str = "w300"
-    variant: str = "linear"
-    seed: int = 0
-    size: int = 64
-    rule: BoxRule = field(default_factory=BoxRule)
-    backbone: str = "resnet18"
-    start: str = "random"
-    rendered: int = 0
-    first: train.Recipe | None = None
-    recipe: train.Recipe = RECIPE
-    loss: Wing = field(default_factory=Wing)
-    augmentation: Augmentation | None = field(default_factory=Augmentation)
-    darkest: float = 1.0
-    head_width: int = 512
-    dropout: float = 0.0
-    mean_shape: bool = True
-    held_out: float = 0.1
-    part: str = "test"
-
-    def __post_init__(self) -> None:
-        _check.one_of(self.dataset, DATASETS, "dataset")
-        _check.one_of(self.variant, tuple(VARIANTS), "variant")
-        _check.one_of(self.backbone, models.RESNETS, "backbone")
-        _check.one_of(self.start, STARTS, "start")
-        _check.one_of(self.part, PARTS, "part")
-        if not isinstance(self.size, int) or self.size < 32:
-            raise ValueError(f"size: expected a whole number of pixels >= 32, got {self.size!r}")
-        if not 0 <= self.held_out < 1:
-            raise ValueError(f"held_out: expected a share in [0, 1), got {self.held_out}")
-        if self.darkest < 1:
-            raise ValueError(f"darkest: expected a number to divide by, at least 1, got {self.darkest}")
-        if self.part == "validation" and self.held_out == 0:
-            raise ValueError("part 'validation': no face is held out: choose held_out > 0, such as 0.1")
-        if (self.start == "synthetic") != (self.rendered > 0):
-            raise ValueError(
-                f"rendered: expected a number of faces with start 'synthetic' and 0 otherwise, got {self.rendered} "
-                f"with start {self.start!r}"
-            )
-        if self.first is not None and self.start != "synthetic":
-            raise ValueError("first: a recipe for rendered faces needs start 'synthetic'")
-        if self.start == "synthetic" and self.dataset == "synthetic":
-            raise ValueError("start 'synthetic': the data set is that already: choose start 'random'")
-
-    @property
-    def device(self) -> str:
-        """Where the run takes place; not part of what identifies it."""
-        return train.best_device()
 
 
 def measure(config: Landmarks, sets: Sets, place: Path | None = None) -> dict[str, Any]:
@@ -230,67 +141,6 @@ def _trained(
 
 def _where(config: Landmarks) -> str:
     return f"{config.device}, {torch.get_num_threads()} threads"
-
-
-def configs(profile: str) -> list[Landmarks]:
-    """The runs of a profile."""
-    if profile in ("smoke", "book"):
-        return list(_small())
-    if profile == "full":
-        return list(_paper())
-    return [*_main(), *_rendered_faces(), *_readings(), *_long()]
-
-
-AS_STATED = Landmarks(loss=ON_UNIT, augmentation=None, mean_shape=False, dropout=0.5, recipe=STATED)
-
-
-def _small() -> Iterable[Landmarks]:
-    """Two variants on a few rendered faces."""
-    small = Landmarks("synthetic", size=32, recipe=train.Recipe(epochs=2, batch=16, bf16=False), head_width=64)
-    return small, replace(small, variant="ln(1 + x)")
-
-
-def _main() -> Iterable[Landmarks]:
-    """The comparison: the same recipe for all variants, on real faces."""
-    for seed, variant in product(SEEDS, MAIN):
-        yield Landmarks("w300", variant, seed)
-
-
-def _rendered_faces() -> Iterable[Landmarks]:
-    """98 points of rendered faces; and 68 of real ones after learning from rendered ones."""
-    count = landmark_faces.RENDERED[0]
-    shorter = replace(RECIPE, epochs=15)  # the faces are about twice as many
-    for seed, variant in product(FEW_SEEDS, MAIN):
-        yield Landmarks("synthetic", variant, seed, recipe=shorter)
-    for seed, variant in product(FEW_SEEDS, MAIN[:2]):
-        yield Landmarks("w300", variant, seed, start="synthetic", rendered=count, first=shorter)
-
-
-def _readings() -> Iterable[Landmarks]:
-    """What the paper's recipe leaves open: momentum, reduction, and what the network knew before."""
-    stated = replace(AS_STATED, recipe=replace(STATED, epochs=AS_MANY_STEPS))
-    for variant, momentum, reduction in product(MAIN[:2], (0.0, 0.9), landmark_networks.REDUCTIONS):
-        recipe = replace(stated.recipe, momentum=momentum)
-        yield replace(stated, variant=variant, recipe=recipe, loss=replace(ON_UNIT, reduction=reduction))
-    learned = replace(stated, start="synthetic", rendered=landmark_faces.RENDERED[0], first=replace(RECIPE, epochs=15))
-    for variant, momentum in product(MAIN[:2], (0.0, 0.9)):
-        yield replace(learned, variant=variant, recipe=replace(stated.recipe, momentum=momentum))
-
-
-def _long() -> Iterable[Landmarks]:
-    """One longer run on all training faces, larger."""
-    yield Landmarks("w300", size=96, recipe=replace(RECIPE, epochs=120), held_out=0.0)
-
-
-def _paper() -> Iterable[Landmarks]:
-    """The paper's setting on WFLW, from ImageNet's weights and from random ones, and its recipe's readings."""
-    stated = replace(AS_STATED, dataset="wflw", size=224, backbone="resnet34")
-    for seed, start, variant in product(SEEDS, ("imagenet", "random"), MAIN):
-        yield replace(stated, variant=variant, seed=seed, start=start, recipe=replace(STATED, momentum=0.9))
-    for start, momentum, reduction in product(("imagenet", "random"), (0.0, 0.9), landmark_networks.REDUCTIONS):
-        if (momentum, reduction) != (0.9, "mean"):
-            recipe = replace(STATED, momentum=momentum)
-            yield replace(stated, start=start, recipe=recipe, loss=replace(ON_UNIT, reduction=reduction))
 
 
 def load(dataset: str) -> Sets:

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ SCHEMA = 1
 SOURCE = Path(__file__)  # the commit that a record names is that of the checkout which holds this file
 _NAMES = "facelight torch torchvision kornia opencv-python-headless scikit-image numpy anny warp-lang"
 PACKAGES = tuple(_NAMES.split())
+_NUMBERS = re.compile(r"\[\n[-+.,\deE\s]+\]")  # a list of numbers over several lines: saved on one
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def save(item: Record, folder: Path | None = None) -> Path:
     """
     target = (folder or root()) / item.experiment / f"{item.key}.json"
     text = json.dumps(dataclasses.asdict(item), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
