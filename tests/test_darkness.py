@@ -56,7 +56,11 @@ def test_all_that_is_asked_for() -> None:
     factors = ("1.5", "2", "3", "4", "6", "8", "12", "17", "25")
     names = ["x1", *(f"/{f}{how}" for how in ("", " unrounded", " linear light") for f in factors)]
     names += [f"/{f} noise" for f in ("1", *factors)] + ["x1.5", "x2", "x3"]
-    names += [f"/{f} {side}" for side in ("left", "right") for f in (3, 6, 12)]
+    names += [f"/{f} {side}" for side in ("left", "right") for f in (3, 6, 12, 25)]
+    names += [f"/{f} ramp {side}" for side in ("left", "right") for f in (6, 12, 25)]
+    names += ["/12 ramp top", "/12 ramp bottom"]
+    names += [f"/{f} spot {spot}" for spot in ("upper left", "lower right") for f in (6, 12, 25)]
+    names += [*(f"/{f} dappled" for f in (6, 12, 25)), "warm", "cold", "power 0.5", "power 2", "haze 0.3", "haze 0.6"]
     assert list(LIGHTS) == names
 
 
@@ -116,6 +120,41 @@ def test_a_shadow_darkens_one_half(factor: int) -> None:
     torch.testing.assert_close(right, left.flip(0))
     nine = round(200 * (0.5 - 0.05 * math.log(9)))  # where the logistic curve has a tenth left to go
     assert left[nine].item() == pytest.approx(240 * factor**-0.9, rel=0.05)
+
+
+def test_ramps_spots_casts_powers_and_haze_by_hand() -> None:
+    x = torch.full((1, 3, 101, 101), 240 / 255)
+    ramp = {side: 255 * LIGHTS[f"/12 ramp {side}"](x)[0, 0] for side in ("left", "right", "top", "bottom")}
+    assert torch.equal(ramp["left"], ramp["right"].flip(1))
+    assert torch.equal(ramp["top"], ramp["left"].T)
+    assert torch.equal(ramp["bottom"], ramp["top"].flip(0))
+    expected = torch.tensor([240 / 12, 240 / 12**0.5, 240.0])
+    torch.testing.assert_close(ramp["left"][7, [0, 50, 100]], expected.round(), atol=0.01, rtol=0)
+    spot = 255 * LIGHTS["/25 spot upper left"](x)[0, 0]
+    peak = (spot == spot.max()).nonzero().float().mean(0)
+    torch.testing.assert_close(peak, torch.tensor([0.4, 0.35]) * 101 - 0.5, atol=1.0, rtol=0)  # down, across
+    assert spot[40, 60].item() == pytest.approx(240 * 25 ** -(1 - math.exp(-0.5)), rel=0.02)  # a deviation away
+    other = 255 * LIGHTS["/25 spot lower right"](x)[0, 0]
+    torch.testing.assert_close(other, spot.flip(0, 1), atol=1.01, rtol=0)
+    assert [round(255 * v.item()) for v in LIGHTS["warm"](x)[0, :, 0, 0]] == [240, 168, 96]
+    assert [round(255 * v.item()) for v in LIGHTS["cold"](x)[0, :, 0, 0]] == [96, 168, 240]
+    assert round(255 * LIGHTS["power 2"](x)[0, 0, 0, 0].item()) == round(240**2 / 255)
+    assert round(255 * LIGHTS["power 0.5"](x)[0, 0, 0, 0].item()) == round((240 * 255) ** 0.5)
+    assert round(255 * LIGHTS["haze 0.3"](x * 0)[0, 0, 0, 0].item()) == round(0.3 * 255)
+    assert LIGHTS["haze 0.6"](x.new_ones(1, 3, 2, 2)).min() == 1
+
+
+def test_dappled_light_uses_its_whole_range_and_only_its_depth_depends_on_the_factor() -> None:
+    x = torch.ones(1, 3, 64, 64)
+    depth = {f: -LIGHTS[f"/{f} dappled"](x)[0].log() / math.log(f) for f in (6, 25)}
+    for value in depth.values():
+        assert value.min().item() == pytest.approx(0, abs=1e-6)
+        assert value.max().item() == pytest.approx(1, abs=0.02)
+        assert 0.2 < value.mean() < 0.8
+        assert torch.equal(value[0], value[2])  # no colour
+        assert max(value.diff(dim=dim).abs().max() for dim in (1, 2)) < 0.12  # smooth
+    torch.testing.assert_close(depth[6], depth[25], atol=0.05, rtol=0)
+    assert not torch.equal(LIGHTS["/6 dappled"](0.5 * x), 0.5 * LIGHTS["/6 dappled"](x))  # each picture its own
 
 
 # --- the network under a light

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -26,8 +27,12 @@ Light = Callable[[Tensor], Tensor]
 
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 17, 25)
 BRIGHTER = (1.5, 2, 3)
-SHADOWS = (3, 6, 12)
+SHADOWS = (3, 6, 12, 25)
 EDGE = 0.05  # of a shadow, in widths of the crop
+UNEVEN = (6, 12, 25)
+SPOTS = {"upper left": (0.35, 0.4), "lower right": (0.65, 0.6)}  # centres, in widths of the crop
+SPOT = 0.25  # standard deviation of its profile, in widths of the crop
+CASTS = {"warm": (1.0, 0.7, 0.4), "cold": (0.4, 0.7, 1.0)}  # factors of red, green and blue
 SCORES = ("image_size", "inter_ocular", "failures", "auc")
 MAIN = ("x1", "/3", "/6", "/12", "/25")  # for groups of faces, and with statistics of the batch
 CURVES = ("x1", "/3", "/6")
@@ -46,12 +51,14 @@ def noisy(x: Tensor, factor: float) -> Tensor:
     The noise is drawn from a generator that the picture itself seeds, and is the same for every factor.
     """
     dark = illumination.darken(x, factor, quantize=False)
-    own = [
-        torch.Generator().manual_seed(zlib.crc32(p.contiguous().numpy().tobytes()))
-        for p in (255 * x).round().byte().cpu()
-    ]
-    seen = [illumination.sensor_noise(p.cpu(), generator=g) for p, g in zip(dark, own, strict=True)]
+    seen = [illumination.sensor_noise(p.cpu(), generator=g) for p, g in zip(dark, _generators(x), strict=True)]
     return illumination.quantize(torch.stack(seen)).to(x)
+
+
+def _generators(x: Tensor) -> list[torch.Generator]:
+    """One for each picture, seeded by its grey levels."""
+    levels = (255 * x).round().byte().cpu()
+    return [torch.Generator().manual_seed(zlib.crc32(p.contiguous().numpy().tobytes())) for p in levels]
 
 
 def shadowed(x: Tensor, factor: float, side: str) -> Tensor:
@@ -65,6 +72,58 @@ def shadowed(x: Tensor, factor: float, side: str) -> Tensor:
     return illumination.quantize(x * torch.exp(-math.log(factor) * depth))
 
 
+def ramped(x: Tensor, factor: float, side: str) -> Tensor:
+    """Divide sRGB values by 1 at one edge and by a factor at the other, "left", "right", "top" or "bottom"; round.
+
+    The logarithm of the light is linear in between, see `illumination.relight`.
+    """
+    slope = 0.5 * math.log(factor)
+    across = {"left": slope, "right": -slope}.get(side, 0.0)
+    down = {"top": slope, "bottom": -slope}.get(side, 0.0)
+    return illumination.quantize(illumination.relight(x, across, down, gain=factor**-0.5))
+
+
+def spotted(x: Tensor, factor: float, spot: str) -> Tensor:
+    """Divide sRGB values by a factor except within a spot, of `SPOTS`; round.
+
+    The logarithm of the light falls from its centre along a normal curve of standard deviation `SPOT`.
+    """
+    height, width = x.shape[-2:]
+    u, v = ((torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n for n in (width, height))
+    across, down = SPOTS[spot]
+    squared = (u - across) ** 2 + (v[:, None] - down) ** 2
+    depth = 1 - torch.exp(-squared / (2 * SPOT**2))
+    return illumination.quantize(x * torch.exp(-math.log(factor) * depth))
+
+
+def dappled(x: Tensor, factor: float) -> Tensor:
+    """Divide sRGB values by a factor between 1 and this one that varies over the picture, as under a tree; round.
+
+    The logarithm of the light is interpolated between 4x4 values, uniform at random, and stretched to the whole
+    range. They are drawn from a generator that the picture itself seeds, and are the same for every factor.
+    """
+    drawn = torch.stack([torch.rand((1, 4, 4), generator=g) for g in _generators(x)]).to(x)
+    depth = F.interpolate(drawn, x.shape[-2:], mode="bilinear", align_corners=True)
+    least, most = depth.amin((2, 3), keepdim=True), depth.amax((2, 3), keepdim=True)
+    depth = (depth - least) / (most - least).clamp_min(torch.finfo(x.dtype).eps)
+    return illumination.quantize(x * torch.exp(-math.log(factor) * depth))
+
+
+def tinted(x: Tensor, cast: str) -> Tensor:
+    """Multiply the sRGB values of red, green and blue by factors of their own, of `CASTS`; round."""
+    return illumination.quantize(x * x.new_tensor(CASTS[cast]).view(3, 1, 1))
+
+
+def bent(x: Tensor, gamma: float) -> Tensor:
+    """Raise sRGB values to a power, as another tone curve would; round. No factor on the light does this."""
+    return illumination.quantize(illumination.gamma_correct(x, gamma))
+
+
+def hazy(x: Tensor, veil: float) -> Tensor:
+    """Mix with white, of which `veil` is the share; round. Added light, not a factor on it."""
+    return illumination.quantize(veil + (1 - veil) * x)
+
+
 def _lights() -> dict[str, Light]:
     lights: dict[str, Light] = {"x1": illumination.quantize}
     lights |= {f"/{f:g}": partial(divided, factor=f) for f in FACTORS}
@@ -73,6 +132,13 @@ def _lights() -> dict[str, Light]:
     lights |= {f"/{f:g} noise": partial(noisy, factor=f) for f in (1, *FACTORS)}
     lights |= {f"x{f:g}": partial(divided, factor=1 / f) for f in BRIGHTER}
     lights |= {f"/{f:g} {side}": partial(shadowed, factor=f, side=side) for side in ("left", "right") for f in SHADOWS}
+    for side, factors in (("left", UNEVEN), ("right", UNEVEN), ("top", (12,)), ("bottom", (12,))):
+        lights |= {f"/{f:g} ramp {side}": partial(ramped, factor=f, side=side) for f in factors}
+    lights |= {f"/{f:g} spot {spot}": partial(spotted, factor=f, spot=spot) for spot in SPOTS for f in UNEVEN}
+    lights |= {f"/{f:g} dappled": partial(dappled, factor=f) for f in UNEVEN}
+    lights |= {cast: partial(tinted, cast=cast) for cast in CASTS}
+    lights |= {f"power {g:g}": partial(bent, gamma=g) for g in (0.5, 2)}
+    lights |= {f"haze {veil:g}": partial(hazy, veil=veil) for veil in (0.3, 0.6)}
     return lights
 
 
@@ -80,7 +146,8 @@ LIGHTS = _lights()
 """Name -> light.
 
 "x1": as it is; "/3": divided, rounded to 8 bits, the paper's way; "/3 unrounded"; "/3 linear light", rounded; "/3
-noise", see `noisy`; "x2": brighter, saturated; "/3 left": see `shadowed`.
+noise", see `noisy`; "x2": brighter, saturated; "/3 left": see `shadowed`; "/12 ramp left", "/12 spot upper left", "/12
+dappled", "warm", "power 2", "haze 0.3": see `ramped`, `spotted`, `dappled`, `tinted`, `bent` and `hazy`.
 """
 
 
