@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from facelight import train
-from facelight.train import CheckpointError, Recipe, evaluate, fit, learning_rate
+from facelight import checkpoints, train
+from facelight.train import CheckpointError, Recipe, evaluate, fit, learning_rate, no_better
 
 PLAIN = Recipe(epochs=3, batch=4, optimizer="sgd", learning_rate=0.1, schedule="constant", bf16=False)
 X = torch.linspace(-1, 1, 10)[:, None]
@@ -646,9 +646,37 @@ def test_a_checkpoint_is_flushed_and_then_replaced_in_one_step(
     spy(os, "fsync")
     spy(Path, "replace")
     model = linear()
-    train._save(checkpoint, "new", model, torch.optim.SGD(model.parameters()), 1, {})
+    checkpoints.save(checkpoint, "new", model, torch.optim.SGD(model.parameters()), 1, {})
     assert moments == [("fsync", True), ("replace", True)]
     assert torch.load(checkpoint, weights_only=True)["identity"] == "new"
+
+
+def test_stopping_early_is_off_by_default_and_an_interrupted_run_stops_at_the_same_epoch(tmp_path: Path) -> None:
+    """The watched number falls twice and then no more: with a patience of 2 the fourth epoch is the last."""
+    recipe, numbers = replace(PLAIN, epochs=6), [0.5, 0.4, 0.4, 0.6, 0.1, 0.2]
+
+    def trained(seen: list[float], **options: object) -> tuple[nn.Module, dict[str, list[float]]]:
+        model, left = linear(), iter(seen)
+        curve = fit(model, line, 10, F.mse_loss, recipe, watch=lambda _: {"error": next(left)}, **options)
+        return model, curve
+
+    _, whole = trained(numbers)
+    assert whole["error"] == numbers
+    options = {"stop": no_better("error", 2), "checkpoint": tmp_path / "run.pt", "seconds_between_saves": 0}
+    model, short = trained(numbers[:4], **options)
+    assert short == {name: values[:4] for name, values in whole.items()}
+    again, continued = trained([], **options)  # from its checkpoint: no epoch more
+    assert continued == short
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_patience_is_counted_from_the_first_of_equal_numbers() -> None:
+    stop = no_better("error", 2)
+    assert [stop({"error": [3.0, 2.0, 2.0, 2.5][:n]}) for n in (1, 2, 3, 4)] == [False, False, False, True]
+    with pytest.raises(ValueError, match="name: expected what is watched, one of loss; got 'error'"):
+        stop({"loss": [1.0]})
+    with pytest.raises(ValueError, match="patience: expected a whole number of at least 1, got 0"):
+        no_better("error", 0)
 
 
 def test_where_no_folder_can_be_made_the_message_says_so(tmp_path: Path) -> None:
@@ -678,7 +706,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_no_part(
                 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
             try:
                 state = nn.Linear(1, 1)
-                train._save(path, "toy", state, torch.optim.SGD(state.parameters()), 1, {})
+                checkpoints.save(path, "toy", state, torch.optim.SGD(state.parameters()), 1, {})
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(checkpoint.parent.iterdir()) == [checkpoint]

@@ -7,10 +7,8 @@ one seed see the very same batches.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import os
 import random
 import time
 from collections.abc import Callable
@@ -23,14 +21,26 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from facelight import _check, distributed
+from facelight import _check, checkpoints, distributed
+from facelight.checkpoints import CheckpointError, Curve
+
+__all__ = [
+    "CheckpointError",
+    "Curve",
+    "Recipe",
+    "best_device",
+    "evaluate",
+    "fit",
+    "learning_rate",
+    "no_better",
+    "seed_everything",
+]
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine", "exponential")
 
 Batch = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
-Curve = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -78,10 +88,6 @@ class Recipe:
                 raise ValueError(f"{name}: expected a number >= 0 and < {top:g}, got {getattr(self, name)}")
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be continued from."""
-
-
 def seed_everything(seed: int) -> torch.Generator:
     """Seed Python, NumPy and PyTorch on every device, and return a generator of the same seed.
 
@@ -111,6 +117,7 @@ def fit(
     identity: str = "",
     watch: Callable[[nn.Module], dict[str, float]] | None = None,
     decays: Callable[[nn.Parameter], bool] | None = None,
+    stop: Callable[[Curve], bool] | None = None,
     seconds_between_saves: float = 20.0,
     progress: bool = False,
 ) -> Curve:
@@ -133,6 +140,8 @@ def fit(
         identity: what the run is; a checkpoint of another one is refused.
         watch: called after each epoch with the model in evaluation mode; its numbers are added to the curve.
         decays: which parameters weight decay applies to; None: all.
+        stop: asked before each epoch but the first, with the curve so far, whether to leave it at that; see
+            `no_better`. None: all epochs of the recipe. Its schedule is not shortened.
         seconds_between_saves: of the checkpoint; what is lost by an interruption is computed again.
         progress: show a bar with the time that is left.
 
@@ -155,13 +164,15 @@ def fit(
     optimizer = _optimizer(model, recipe, decays)
     rank, size = distributed.place()
     whose = f"{identity} {dataclasses.asdict(recipe)} {count} {seed}" + f" in {size} processes" * (size > 1)
-    start, curve = _resume(checkpoint, whose, model, optimizer)
+    start, curve = checkpoints.resume(checkpoint, whose, model, optimizer)
     saved = time.monotonic()
     left, hidden = range(start, recipe.epochs), rank > 0 or not progress
     bar = tqdm(left, "training", recipe.epochs, initial=start, unit="epoch", leave=False, disable=hidden)
     network = distributed.parallel(model)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for epoch in bar:
+            if stop is not None and epoch > 0 and distributed.told(stop(curve)):
+                break
             now = {"loss": _epoch(network, batch, count, loss, recipe, optimizer, epoch, seed)}
             if watch is not None:
                 now |= watch(model.eval())
@@ -169,7 +180,7 @@ def fit(
                 curve.setdefault(name, []).append(float(value))  # NumPy's numbers would spoil the checkpoint
             bar.set_postfix({name: f"{value:.4g}" for name, value in now.items()})
             if checkpoint is not None and rank == 0 and time.monotonic() - saved >= seconds_between_saves:
-                _save(checkpoint, whose, model, optimizer, epoch + 1, curve)
+                checkpoints.save(checkpoint, whose, model, optimizer, epoch + 1, curve)
                 saved = time.monotonic()
     distributed.told(None)  # nobody goes on before the last checkpoint is there
     model.eval()
@@ -201,6 +212,26 @@ def evaluate(
     finally:
         model.train(training)
     return torch.cat(outputs)
+
+
+def no_better(name: str, patience: int) -> Callable[[Curve], bool]:
+    """Rule for `fit`: stop when a watched number has not fallen below its lowest for so many epochs.
+
+    Args:
+        name: of the number in the curve; lower is better.
+        patience: epochs, at least 1.
+
+    >>> no_better("validation", 2)({"validation": [0.5, 0.4, 0.4, 0.6]})
+    True
+    """
+    _whole(patience, "patience", 1)
+
+    def stop(curve: Curve) -> bool:
+        if name not in curve:
+            raise ValueError(f"name: expected what is watched, one of {', '.join(curve)}; got {name!r}")
+        return len(curve[name]) - 1 - curve[name].index(min(curve[name])) >= patience
+
+    return stop
 
 
 def _precision(device: torch.device, bf16: bool) -> torch.autocast:
@@ -276,46 +307,6 @@ def _optimizer(
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=recipe.momentum, **options)
     return torch.optim.AdamW(parameters, fused=True, **options)
-
-
-def _save(
-    path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, curve: Curve
-) -> None:
-    """Write a checkpoint beside its place and move it there, so that the file is always a whole one."""
-    state: dict[str, Any] = {"identity": identity, "epoch": epoch, "curve": curve}
-    state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch.save hides what the disk said behind its own RuntimeError
-        raise OSError(f"cannot write {path} ({error}): free some space, or choose a folder for it") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
-def _resume(path: Path | None, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
-    """The epoch to go on with and the curve so far; model and optimizer as they were then."""
-    if path is None or not path.exists():
-        return 0, {}
-    advice = f"delete {path} to start this run again"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        whose = state["identity"]
-        if whose == identity:
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            return state["epoch"], state["curve"]
-    except Exception as error:  # whatever a damaged file makes of itself
-        raise CheckpointError(
-            f"{path} is not a whole checkpoint of this run ({type(error).__name__}: {error}): {advice}"
-        ) from error
-    raise CheckpointError(f"{path} belongs to another run,\n  {whose}\nnot to\n  {identity}\n{advice}")
 
 
 def _whole(value: int, name: str, least: int) -> None:
