@@ -26,6 +26,7 @@ from facelight.experiments import landmark_faces
 Light = Callable[[Tensor], Tensor]
 
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 17, 25)
+FEW_FACTORS = (2, 3, 6, 12, 25)
 BRIGHTER = (1.5, 2, 3)
 SHADOWS = (3, 6, 12, 25)
 EDGE = 0.05  # of a shadow, in widths of the crop
@@ -127,9 +128,9 @@ def hazy(x: Tensor, veil: float) -> Tensor:
 def _lights() -> dict[str, Light]:
     lights: dict[str, Light] = {"x1": illumination.quantize}
     lights |= {f"/{f:g}": partial(divided, factor=f) for f in FACTORS}
-    lights |= {f"/{f:g} unrounded": partial(divided, factor=f, quantize=False) for f in FACTORS}
-    lights |= {f"/{f:g} linear light": partial(divided, factor=f, linear_light=True) for f in FACTORS}
-    lights |= {f"/{f:g} noise": partial(noisy, factor=f) for f in (1, *FACTORS)}
+    lights |= {f"/{f:g} unrounded": partial(divided, factor=f, quantize=False) for f in FEW_FACTORS}
+    lights |= {f"/{f:g} linear light": partial(divided, factor=f, linear_light=True) for f in FEW_FACTORS}
+    lights |= {f"/{f:g} noise": partial(noisy, factor=f) for f in (1, *FEW_FACTORS)}
     lights |= {f"x{f:g}": partial(divided, factor=1 / f) for f in BRIGHTER}
     lights |= {f"/{f:g} {side}": partial(shadowed, factor=f, side=side) for side in ("left", "right") for f in SHADOWS}
     for side, factors in (("left", UNEVEN), ("right", UNEVEN), ("top", (12,)), ("bottom", (12,))):

@@ -16,7 +16,7 @@ from facelight.data.sources import DataError
 
 DATASETS = ("w300", "synthetic", "wflw")
 POINTS = {"w300": 68, "synthetic": 98, "wflw": 98}
-RENDERED = (4000, 1000)  # faces for training and test
+RENDERED = (3000, 500)  # faces for training and test
 FEW_RENDERED = (32, 12)
 PICTURE = 128  # side of rendered pictures, in which a face takes about 90 pixels
 SIDE_LIT = 1.5  # see `groups`
