@@ -30,7 +30,9 @@ from test_wflw import SIZES, line, shape, write_set
 
 POINTS = 98
 RECIPE = train.Recipe(epochs=6, batch=7, learning_rate=0.01, bf16=False)
-CONFIG = Landmarks("wflw", size=32, recipe=RECIPE, head_width=8, dropout=0.2, held_out=0.25)
+CONFIG = Landmarks(
+    "wflw", size=32, recipe=RECIPE, augmentation=Augmentation(), head_width=8, dropout=0.2, held_out=0.25
+)
 
 
 class Body(nn.Module):
