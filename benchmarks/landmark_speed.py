@@ -2,7 +2,7 @@
 
 The layer: a training step (forward, backward, optimizer) and inference of one body with a linear first layer and with
 the paper's; for inference also the folded one (`LogConv2d.fold`), and a table of 256 logarithms in place of division by
-255 and logarithm. The loader: a training step that is fed as the experiment "landmarks" does it, from 8-bit
+255, logarithm and the checks of its range, before a plain convolution. The loader: a training step that is fed as the experiment "landmarks" does it, from 8-bit
 crops, with augmentation and without, and the same step on a batch that lies in memory. All of a body are run in turn,
 many rounds; the ratio of each round to its reference is taken, and medians are printed. `--save` writes a record.
 """
@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from facelight import layers, results
-from facelight.augment import Augmentation
 from facelight.data import LandmarkFaces
 from facelight.experiments import landmark_networks, landmark_runs
 
@@ -109,7 +108,7 @@ def loader(body: str, size: int, batch: int, bf16: bool) -> dict[str, tuple[Call
     """What feeding costs: the same network on a batch in memory and fed by the experiment."""
     faces, generator = made_up(size), torch.Generator().manual_seed(0)
     step = stepper(network(body, "linear"), bf16)
-    fed = landmark_networks.feeder(faces, torch.arange(FACES), Augmentation(), "cpu")
+    fed = landmark_networks.feeder(faces, torch.arange(FACES), landmark_runs.AUGMENTATION, "cpu")
     plain = landmark_networks.feeder(faces, torch.arange(FACES), None, "cpu")
     ready = plain(torch.arange(batch), generator)
 

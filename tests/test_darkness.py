@@ -110,6 +110,15 @@ def test_noise_is_that_of_the_camera_and_belongs_to_the_picture() -> None:
     assert torch.equal(LIGHTS["/2 noise"](x.flip(0)), y.flip(0))
 
 
+def test_noise_is_drawn_alike_for_every_factor() -> None:
+    """Where it is black there is only the noise of reading, which no factor changes."""
+    x = X[:1].clone()
+    x[:, :, ::2] = 0
+    one, other = (LIGHTS[f"/{factor} noise"](x)[:, :, ::2] for factor in (2, 12))
+    assert one.std() > 0
+    assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("factor", [3, 12])
 def test_a_shadow_darkens_one_half(factor: int) -> None:
     x = torch.full((1, 3, 4, 200), 240 / 255)

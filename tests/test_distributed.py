@@ -76,6 +76,7 @@ with distributed.processes() as rank:
     first = measure_all("toy", "laptop", runs.TOYS[:3], runs.dots, measure)
     second = measure_all("toy", "laptop", runs.TOYS[:4], runs.dots, measure)
     assert [item.metrics["rank"] for item in second] == [0] * 4
+    assert {item.provenance["device"] for item in second} == {"cpu, 2 processes"}
     assert [item.metrics["total"] for item in second] == [1.5] * 4
     (folder / f"log{rank}.json").write_text(json.dumps({"log": log, "told": told}))
 assert distributed.place() == (0, 1)

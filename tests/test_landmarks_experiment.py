@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -435,6 +435,7 @@ def test_rendered_faces_are_learned_once_and_kept(small: None, points: int, monk
     learned = landmarks.started(config).state_dict()
     assert seen == [(11, config.first, points)]
     monkeypatch.setattr(train, "fit", None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)  # nor do threads, of which torchrun leaves but one
     for change in ({"part": "validation"}, {"held_out": 0.5}, {"recipe": replace(RECIPE, epochs=9)}):
         again = landmarks.started(replace(config, **change)).state_dict()  # what comes after does not matter
         assert all(torch.equal(again[name], value) for name, value in learned.items())
@@ -512,7 +513,7 @@ def test_an_interruption_changes_nothing(
 def test_the_checkpoint_of_another_configuration_is_not_continued(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is named, dropped, and the run starts again from its own weights."""
+    """It is named, put aside, and the run starts again from its own weights."""
     other = replace(CONFIG, variant="divided by mean")
     expected = landmarks.measure(other, SETS)
     with monkeypatch.context() as patch:
@@ -523,6 +524,7 @@ def test_the_checkpoint_of_another_configuration_is_not_continued(
     with pytest.warns(UserWarning, match=r"(?s)checkpoint\.pt belongs to another run.*'linear'.*starts again"):
         assert landmarks.measure(other, SETS, tmp_path) == expected
     assert seen == list(range(6))
+    assert "'linear'" in torch.load(tmp_path / "checkpoint.pt.refused", weights_only=True)["identity"]
 
 
 # --- configurations
@@ -544,6 +546,11 @@ def test_the_checkpoint_of_another_configuration_is_not_continued(
         ({"held_out": 0.0, "part": "validation"}, "part 'validation': no face is held out"),
         ({"rendered": 5}, "rendered: expected a number of faces with start 'synthetic' and 0 otherwise, got 5"),
         ({"start": "synthetic"}, "rendered: expected a number of faces with start 'synthetic' and 0 otherwise, got 0"),
+        ({"seed": -1}, "expected seed >= 0, .* got -1, 0, 512, 0.0"),
+        ({"rendered": -1, "start": "synthetic"}, "expected .* rendered >= 0, .* got 0, -1"),
+        ({"head_width": 0}, "expected .* head_width >= 1"),
+        ({"dropout": 1.0}, r"expected .* dropout in \[0, 1\), got .*, 1.0"),
+        ({"darkest": float("nan")}, "darkest: expected a number to divide by, at least 1, got nan"),
         ({"first": RECIPE}, "first: a recipe for rendered faces needs start 'synthetic'"),
         ({"dataset": "synthetic", "start": "synthetic", "rendered": 5}, "start 'synthetic': the data set is that"),
     ],
@@ -708,6 +715,34 @@ def test_full_on_a_tiny_wflw(wflw_tree: Path, monkeypatch: pytest.MonkeyPatch) -
     assert all(0 < value < 3 for value in record.metrics["lights"]["/6"][:2])
     assert results.find("landmarks", run, 0) == record
     assert len(crops.crop_faces(wflw.load("train"), 224)) == 4
+
+
+def eyes_in_one_place(text: str) -> str:
+    """Text of a list, with the outer corner of one eye of its first face moved to the other."""
+    tokens = text.split(" ")
+    tokens[144:146] = tokens[120:122]
+    return " ".join(tokens)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda s: s.replace("10 11 70 71", "10 11 10 71"), "test line 1: expected a box of positive width and height"),
+        (lambda s: s.replace("three.jpg", "none.jpg"), r"none\.jpg is in the list of the split 'test' but not there"),
+        (eyes_in_one_place, "test line 1: its outer eye corners coincide, so there is no inter-ocular error"),
+    ],
+)
+def test_a_damaged_test_face_stops_before_anything_is_trained(
+    wflw_tree: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str], str], message: str
+) -> None:
+    path = wflw._list(wflw_tree / "WFLW", "test")
+    before = path.read_text()
+    path.write_text(spoil(before))
+    assert path.read_text() != before
+    monkeypatch.setattr(landmarks, "configs", lambda profile: [replace(CONFIG, dataset="wflw")])
+    monkeypatch.setattr(landmark_networks, "trained", None)
+    with pytest.raises(DataError, match=message):
+        experiments.run("landmarks", "full")
 
 
 def test_a_damaged_list_stops_before_anything_is_trained(wflw_tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -499,7 +499,7 @@ def epochs_of(monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> list[
 
 
 @pytest.mark.parametrize("spoilt", ["code", "file", "nothing"])
-def test_a_checkpoint_of_other_code_is_dropped(
+def test_a_checkpoint_of_other_code_is_put_aside(
     spoilt: str, small_network: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     faces, place = made_up(), tmp_path / "place"
@@ -521,8 +521,9 @@ def test_a_checkpoint_of_other_code_is_dropped(
             warnings.simplefilter("error")
             assert recognition.measure(TINY, faces, place) == expected
     else:
-        with pytest.warns(UserWarning, match=rf"(?s)checkpoint\.pt {message}.*is dropped and the run starts again"):
+        with pytest.warns(UserWarning, match=rf"(?s)checkpoint\.pt {message}.*is kept as .*the run starts again"):
             assert recognition.measure(TINY, faces, place) == expected
+        assert (place / "checkpoint.pt.refused").is_file()
     assert seen == list(range(3 if spoilt == "nothing" else 0, 6))
 
 

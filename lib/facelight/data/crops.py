@@ -125,7 +125,7 @@ def squares_of(faces: Annotations, rule: BoxRule) -> Squares:
     landmarks = faces.landmarks
     bad = (~landmarks.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
     if bad:
-        raise DataError(f"{faces.name[bad[0]]}: expected finite landmarks, got NaN or infinity")
+        raise DataError(f"{faces.name[bad[0]]}: expected finite landmarks, got NaN or infinity: leave the face out")
     tight = rule.box == "landmarks"
     return squares(
         torch.cat([landmarks.amin(1), landmarks.amax(1)], 1) if tight else faces.box, rule.margin, faces.name

@@ -174,7 +174,7 @@ def _list(top: Path, part: str) -> Path:
 
 def _length(path: Path) -> int:
     """Number of lines that are not empty, -1 if there is no such file."""
-    return sum(bool(line.strip()) for line in path.read_text().splitlines()) if path.is_file() else -1
+    return sum(bool(line.strip()) for line in path.read_text(errors="replace").splitlines()) if path.is_file() else -1
 
 
 def _lines(top: Path, split: str) -> tuple[list[_Line], list[str]]:
@@ -183,7 +183,7 @@ def _lines(top: Path, split: str) -> tuple[list[_Line], list[str]]:
     if not path.is_file():
         return [], []
     lines, damaged = [], []
-    for number, text in enumerate(path.read_text().splitlines(), 1):
+    for number, text in enumerate(path.read_text(errors="replace").splitlines(), 1):
         if text.strip():
             try:
                 lines.append(_parse(text, f"{split} line {number}"))

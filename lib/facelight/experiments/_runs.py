@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -69,7 +70,7 @@ def measure_all(
         experiment, profile: as named on the command line.
         configs: one a run.
         load: the pictures of a data set; called once for each set that is needed.
-        measure: metrics of a run on them, the split that it used, and the number of pictures in it. It is given a
+        measure: metrics of a run on them, the split that it used, and the number of pictures of the set. It is given a
             folder for what an interrupted run continues from, not made yet, or None where nothing is kept.
         same_as: what equal experiments have in common, of which only the first is measured; default: the configuration.
 
@@ -156,13 +157,15 @@ def workplace(experiment: str, config: Any) -> Path:
 
 
 def continued(work: Callable[[], T], checkpoint: Path | None) -> T:
-    """Result of work that continues from a checkpoint; one that it refuses, left by another version, is dropped."""
+    """Result of work that continues from a checkpoint; one that it refuses, left by another version, is put aside."""
     try:
         return work()
     except train.CheckpointError as problem:  # what other code trained is not this run
         assert checkpoint is not None
-        warnings.warn(f"{problem}\nthe checkpoint is dropped and the run starts again", stacklevel=3)
-        checkpoint.unlink()
+        aside = checkpoint.with_name(f"{checkpoint.name}.refused")
+        warnings.warn(f"{problem}\nuntil the run is done it is kept as {aside}; the run starts again", stacklevel=3)
+        with contextlib.suppress(FileNotFoundError):  # of several processes one has moved it
+            checkpoint.replace(aside)
         return work()
 
 
@@ -181,6 +184,8 @@ def _record(
     else:
         metrics, split, count = same.metrics, same.data["split"], same.data["count"]
     enhancer = getattr(config, "enhancer", None)
+    count_of_processes = distributed.place()[1]
+    shared = "" if count_of_processes == 1 else f", {count_of_processes} processes"
     return results.record(
         experiment,
         config,
@@ -188,7 +193,7 @@ def _record(
         data={"name": faces.source, "sha256": faces.sha256, "split": split, "count": count},
         seconds=time.perf_counter() - start,
         seed=getattr(config, "seed", None),
-        device=getattr(config, "device", "cpu"),
+        device=getattr(config, "device", "cpu") + shared,
         command=f"facelight run {experiment} --profile {profile}",
     )
 

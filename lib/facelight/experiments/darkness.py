@@ -38,7 +38,7 @@ SCORES = ("image_size", "inter_ocular", "failures", "auc")
 MAIN = ("x1", "/3", "/6", "/12", "/25")  # for groups of faces, and with statistics of the batch
 CURVES = ("x1", "/3", "/6")
 THRESHOLDS = torch.linspace(0, 0.2, 41)
-BATCH = 64  # whose statistics stand for those of training
+BATCH = 64  # pictures, about, whose own statistics take the place of those kept from training
 
 
 def divided(x: Tensor, factor: float, *, quantize: bool = True, linear_light: bool = False) -> Tensor:

@@ -13,6 +13,7 @@ from facelight.data import crops, w300, wflw
 from facelight.data.crops import BoxRule
 from facelight.data.samples import WFLW_ATTRIBUTES, Annotations, LandmarkFaces
 from facelight.data.sources import DataError
+from facelight.metrics.landmarks import OUTER_CORNERS
 
 DATASETS = ("w300", "synthetic", "wflw")
 POINTS = {"w300": 68, "synthetic": 98, "wflw": 98}
@@ -95,6 +96,21 @@ def crop(faces: Annotations | LandmarkFaces, size: int, rule: BoxRule) -> Landma
         source=faces.source,
         sha256=faces.sha256,
     )
+
+
+def require_eyes(faces: LandmarkFaces) -> None:
+    """Make sure that every face has a distance between its outer eye corners, which errors are divided by.
+
+    Raises:
+        DataError: the corners of a face coincide; names the face.
+    """
+    left, right = OUTER_CORNERS[faces.landmarks.shape[1]]
+    bad = (faces.landmarks[:, left] == faces.landmarks[:, right]).flatten(1).all(1).nonzero().flatten().tolist()
+    if bad:
+        raise DataError(
+            f"{faces.name[bad[0]]}: its outer eye corners coincide, so there is no inter-ocular error "
+            f"({len(bad)} such faces): correct the annotation or leave these faces out"
+        )
 
 
 def held_out(count: int, share: float, seed: int) -> tuple[Tensor, Tensor]:

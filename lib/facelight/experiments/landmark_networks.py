@@ -79,7 +79,7 @@ class MeanLevel(nn.Module):
 class Precise(nn.Module):
     """A layer that computes in float32 under autocast and leaves its output so.
 
-    All variants have their first layer in it, so that they differ in nothing else; and gamma's gradient, a difference
+    All variants have their first layer in it, so that they do not differ in precision; and gamma's gradient, a difference
     of large numbers in front of batch normalisation, is not lost in the rounding of bfloat16.
     """
 

@@ -40,7 +40,8 @@ class Landmarks:
         size: side of the crops in pixels.
         rule: which square is cut out.
         backbone: of `models.RESNETS`.
-        start: "random" weights; "imagenet"; or "synthetic", after learning rendered faces.
+        start: "random" weights; "imagenet"; or "synthetic", after learning rendered faces. Before "imagenet" weights
+            the linear layer's pictures are normalised as ImageNet's were, the logarithmic one's are not.
         rendered: number of rendered faces of start "synthetic", else 0.
         first: recipe for them; None: `recipe`.
         recipe: how to train.
@@ -82,7 +83,12 @@ class Landmarks:
             raise ValueError(f"size: expected a whole number of pixels >= 32, got {self.size!r}")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out: expected a share in [0, 1), got {self.held_out}")
-        if self.darkest < 1:
+        if self.seed < 0 or self.rendered < 0 or self.head_width < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                "expected seed >= 0, rendered >= 0, head_width >= 1 and dropout in [0, 1), got "
+                f"{self.seed}, {self.rendered}, {self.head_width}, {self.dropout}"
+            )
+        if not 1 <= self.darkest < float("inf"):
             raise ValueError(f"darkest: expected a number to divide by, at least 1, got {self.darkest}")
         if self.part == "validation" and self.held_out == 0:
             raise ValueError("part 'validation': no face is held out: choose held_out > 0, such as 0.1")
@@ -127,7 +133,7 @@ def _main() -> Iterable[Landmarks]:
 
 
 def _candidates() -> Iterable[Landmarks]:
-    """What the recipe was chosen from: one run each with the plain network, on faces held out."""
+    """What body, augmentation, batch and rate were chosen from: one run each, the plain network, on faces held out."""
     tried = Landmarks("w300", recipe=replace(RECIPE, epochs=20, learning_rate=2e-3), part="validation")
     moved = replace(tried, augmentation=Augmentation())
     yield replace(moved, backbone="resnet18")

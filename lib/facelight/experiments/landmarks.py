@@ -38,6 +38,7 @@ def measure(config: Landmarks, sets: Sets, place: Path | None = None) -> dict[st
         raise ValueError(f"held_out: {config.held_out} of {len(known)} faces leaves none on one side: choose another")
     validated = config.part == "validation"
     asked = known.select(held) if validated else landmark_faces.crop(sets.test, config.size, config.rule)
+    landmark_faces.require_eyes(asked)
     model = started(config, None if place is None else place / "rendered.pt")
     if config.mean_shape and config.start != "synthetic":
         landmark_networks.start_at(model, crops.pixels_to_unit(known.landmarks[kept], config.size))
@@ -73,11 +74,14 @@ def started(config: Landmarks, checkpoint: Path | None = None) -> nn.Module:
         "part": "test",
     }  # do not matter here
     alone = replace(config, recipe=_first(config), first=None, **same)
-    what = {"config": str(alone), "code": code(), "where": _where(config)}
+    what = {"config": str(alone), "code": code(), "torch": torch.__version__, "device": config.device}
 
     def make() -> cache.Arrays:
         if distributed.place()[1] > 1:  # the others wait for this one to finish, and this one for them
-            raise ValueError("start 'synthetic': is learned by one process: run this once without torchrun first")
+            raise ValueError(
+                "start 'synthetic': rendered faces are learned by one process: run the same command without torchrun "
+                "first, at least until the second progress bar"
+            )
         faces = _rendered(config)
         every = torch.arange(len(faces))
         if config.mean_shape:

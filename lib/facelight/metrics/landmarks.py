@@ -8,7 +8,7 @@ from torch import Tensor
 from facelight import _check
 
 # Index pairs of the 98-point (WFLW) and 68-point (300-W) layouts, image-left first; a pupil may be a mean of points.
-_OUTER_CORNERS = {98: ([60], [72]), 68: ([36], [45])}
+OUTER_CORNERS = {98: ([60], [72]), 68: ([36], [45])}
 _PUPILS = {98: ([96], [97]), 68: ([36, 37, 38, 39, 40, 41], [42, 43, 44, 45, 46, 47])}
 
 
@@ -168,7 +168,7 @@ def _reference_length(
             raise ValueError(f"boxes: expected shape ({batch}, 4), x_min, y_min, x_max, y_max, got {came}")
         sides = (boxes[:, 2:] - boxes[:, :2]).to(target.dtype)
         return torch.where((sides > 0).all(-1), sides.norm(dim=-1), 0.0)
-    pairs = _OUTER_CORNERS if normalizer == "inter-ocular" else _PUPILS
+    pairs = OUTER_CORNERS if normalizer == "inter-ocular" else _PUPILS
     if points not in pairs:
         raise ValueError(
             f"normalizer {normalizer!r}: the eyes are known for 98 (WFLW) and 68 (300-W) landmarks, "
