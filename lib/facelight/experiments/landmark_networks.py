@@ -79,8 +79,8 @@ class MeanLevel(nn.Module):
 class Precise(nn.Module):
     """A layer that computes in float32 under autocast and leaves its output so.
 
-    All variants have their first layer in it, so that they do not differ in precision; and gamma's gradient, a difference
-    of large numbers in front of batch normalisation, is not lost in the rounding of bfloat16.
+    All variants have their first layer in it, so that they do not differ in precision; and gamma's gradient, a
+    difference of large numbers in front of batch normalisation, is not lost in the rounding of bfloat16.
     """
 
     def __init__(self, layer: nn.Module) -> None:
