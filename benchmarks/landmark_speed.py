@@ -1,10 +1,11 @@
 """What the logarithmic first layer and the feeding of crops cost: `python benchmarks/landmark_speed.py`.
 
 The layer: a training step (forward, backward, optimizer) and inference of one body with a linear first layer and with
-the paper's; for inference also the folded one (`LogConv2d.fold`), and a table of 256 logarithms in place of division by
-255, logarithm and the checks of its range, before a plain convolution. The loader: a training step that is fed as the
-experiment "landmarks" does it, from 8-bit crops, with augmentation and without, and the same step on a batch that lies in memory. All of a body are run in turn,
-many rounds; the ratio of each round to its reference is taken, and medians are printed. `--save` writes a record.
+the paper's; for inference also the folded one (`LogConv2d.fold`), and a table of 256 logarithms in place of division
+by 255, logarithm and the checks of its range, before a plain convolution. The loader: a training step that is fed as
+the experiment "landmarks" does it, from 8-bit crops, with augmentation and without, and the same step on a batch that
+lies in memory. All of a body are run in turn, many rounds; the ratio of each round to its reference is taken, and
+medians are printed. `--save` writes a record.
 """
 
 from __future__ import annotations
