@@ -169,7 +169,8 @@ def _readings() -> Iterable[Landmarks]:
         if (seed, variant) != (0, "linear"):
             yield replace(nearest, seed=seed, variant=variant)
     count, first = landmark_faces.RENDERED[0], replace(RECIPE, epochs=RENDERED_EPOCHS)
-    yield replace(fast, start="synthetic", rendered=count, first=first)
+    for variant in MAIN[:2]:
+        yield replace(fast, variant=variant, start="synthetic", rendered=count, first=first)
 
 
 def _long() -> Iterable[Landmarks]:
