@@ -169,8 +169,7 @@ def _readings() -> Iterable[Landmarks]:
         if (seed, variant) != (0, "linear"):
             yield replace(nearest, seed=seed, variant=variant)
     count, first = landmark_faces.RENDERED[0], replace(RECIPE, epochs=RENDERED_EPOCHS)
-    for variant in MAIN[:2]:
-        yield replace(fast, variant=variant, start="synthetic", rendered=count, first=first)
+    yield replace(fast, start="synthetic", rendered=count, first=first)
 
 
 def _long() -> Iterable[Landmarks]:
