@@ -139,14 +139,18 @@ class LogConv2d(nn.Conv2d):
         """The weights in use (out, in / groups, kh, kw): `weight`, minus its spatial mean if `zero_mean`."""
         return self.weight - self.weight.mean((2, 3), keepdim=True) if self.zero_mean else self.weight
 
+    def _scaled(self) -> Tensor:
+        """The weights in use times gamma, which so gets its gradient without one for the picture, a costly one."""
+        gamma = self.gamma.expand(self.in_channels).view(self.groups, 1, -1, 1, 1)
+        return (self.kernel().unflatten(0, (self.groups, -1)) * gamma).flatten(0, 1)
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve the compressed light x: (B, in_channels, H, W)."""
-        gamma = self.gamma.view(-1, 1, 1) if self.gamma.ndim else self.gamma
-        light = log_compress(x, gamma, self.epsilon)
+        light = log_compress(x, epsilon=self.epsilon)
         if not torch.is_autocast_enabled(x.device.type):
-            return self._conv_forward(light, self.kernel(), self.bias)
+            return self._conv_forward(light, self._scaled(), self.bias)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would merge more than half of the grey levels
-            z = self._conv_forward(light.to(self.weight.dtype), self.kernel(), self.bias)
+            z = self._conv_forward(light.to(self.weight.dtype), self._scaled(), self.bias)
         return z.to(torch.get_autocast_dtype(x.device.type))
 
     def extra_repr(self) -> str:
@@ -197,9 +201,8 @@ class LogConv2d(nn.Conv2d):
         tensor(1.)
         """
         folded = _like(LogConv2d, self, train_gamma=False)
-        gamma = self.gamma.expand(self.in_channels).view(self.groups, 1, -1, 1, 1)
         with torch.no_grad():
-            folded.weight.copy_((self.kernel().unflatten(0, (self.groups, -1)) * gamma).flatten(0, 1))
+            folded.weight.copy_(self._scaled())
             folded.log_epsilon.copy_(self.log_epsilon)
             if folded.bias is not None and self.bias is not None:
                 folded.bias.copy_(self.bias)
