@@ -209,12 +209,15 @@ def measure(model: nn.Module, faces: LandmarkFaces, lights: Mapping[str, Light] 
         lights: the lights; those of `MAIN` and `CURVES` among them.
 
     Returns:
-        scores: `SCORES`, the order of the numbers in the lists that follow.
-        lights: for each light its scores.
-        batch_statistics: for the lights of `MAIN`, with `batch_statistics` of batches of about `BATCH` pictures, always
-            the same ones.
-        groups: for each of `landmark_faces.groups` its `count`, and its scores under the lights of `MAIN`.
-        ced: for the lights of `CURVES` the share of faces with an inter-ocular error of at most each of `THRESHOLDS`.
+        A dictionary:
+
+        - "scores": `SCORES`, the order of the numbers in the lists that follow.
+        - "lights": for each light its scores.
+        - "batch_statistics": for the lights of `MAIN`, with `batch_statistics` of batches of about `BATCH` pictures,
+          always the same ones.
+        - "groups": for each of `landmark_faces.groups` its "count", and its scores under the lights of `MAIN`.
+        - "ced": for the lights of `CURVES` the share of faces with an inter-ocular error of at most each of
+          `THRESHOLDS`.
     """
     target = crops.pixels_to_unit(faces.landmarks, faces.image.shape[-1])
     pred = {name: predicted(model, faces.image, light) for name, light in lights.items()}
