@@ -5,7 +5,9 @@ the paper's; for inference also the folded one (`LogConv2d.fold`), and a table o
 by 255, logarithm and the checks of its range, before a plain convolution. The loader: a training step that is fed as
 the experiment "landmarks" does it, from 8-bit crops, with augmentation and without, and the same step on a batch that
 lies in memory. All of a body are run in turn, many rounds; the ratio of each round to its reference is taken, and
-medians are printed. `--save` writes a record.
+medians are printed. What a layer adds is less than such ratios scatter on a shared machine; so the first layer is also
+timed alone, where its share of the noise is small, and "by layer" is 1 + (the layer - its reference) / the reference's
+whole step. `--save` writes a record.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +30,7 @@ from facelight.experiments import landmark_networks, landmark_runs
 BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
 FACES = 512  # crops in memory that batches are taken from
 POINTS = 98
+ALONE = 4  # as many rounds for the first layer alone
 
 
 def made_up(size: int) -> LandmarkFaces:
@@ -69,26 +73,51 @@ def stepper(model: nn.Module, bf16: bool) -> Callable[[Tensor, Tensor], None]:
     return step
 
 
-def by_table(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A network with a folded first layer as a function of 8-bit images: logarithms from a table, then a Conv2d."""
+def by_table(model: nn.Module, alone: bool) -> Callable[[Tensor], Tensor]:
+    """A network, or its first layer, folded, as a function of 8-bit images: logarithms from a table, then a Conv2d."""
     log_conv = model.body.conv1
     table = layers.log_compress(torch.arange(256) / 255, 1.0, log_conv.epsilon)
     plain = nn.Conv2d(3, log_conv.out_channels, log_conv.kernel_size, log_conv.stride, log_conv.padding, bias=False)
     plain.weight = nn.Parameter(log_conv.weight.detach().clone())
     body = model.body
     body.conv1 = plain.to(memory_format=torch.channels_last)
-    return lambda bytes_: body(table[bytes_.int()])
+    rest = body.conv1 if alone else body
+
+    def function(bytes_: Tensor) -> Tensor:
+        as_stored = bytes_.permute(0, 2, 3, 1)  # channels last
+        light = table.index_select(0, as_stored.flatten().int()).view(as_stored.shape)
+        return cast(Tensor, rest(light.permute(0, 3, 1, 2)))
+
+    return function
 
 
-def layer(body: str, size: int, batch: int, bf16: bool) -> dict[str, tuple[Callable[[], object], str]]:
-    """What the first layer costs: name -> what is timed, and the name of its reference."""
+def learner(conv: nn.Module, bf16: bool, like: Tensor) -> Callable[[Tensor, Tensor], None]:
+    """The first layer's part of a step: forward, and backward from a gradient like its output."""
+    gradient = torch.randn_like(like)
+
+    def step(x: Tensor, _y: Tensor) -> None:
+        conv.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            z = conv(x)
+        z.backward(gradient)
+
+    return step
+
+
+def layer(body: str, size: int, batch: int, bf16: bool, alone: bool) -> dict[str, tuple[Callable[[], object], str]]:
+    """What the first layer costs, in the network or alone: name -> what is timed, and the name of its reference."""
     images = made_up(size).image[:batch].contiguous(memory_format=torch.channels_last)
     x, y = images.float() / 255, torch.rand((batch, POINTS, 2))
-    steps = {v: stepper(network(body, v), bf16) for v in ("linear", "ln(1 + x)")}
+    nets = {v: network(body, v) for v in ("linear", "ln(1 + x)")}
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        like = nets["linear"].body.conv1(x)
+    steps = {v: learner(n.body.conv1, bf16, like) if alone else stepper(n, bf16) for v, n in nets.items()}
     linear, log, folded, fused = (network(body, v).eval() for v in ("linear", *["ln(1 + x)"] * 3))
     folded.body.conv1 = folded.body.conv1.fold().to(memory_format=torch.channels_last)
     fused.body.conv1 = fused.body.conv1.fold()
-    table = by_table(fused)
+    table = by_table(fused, alone)
+    if alone:
+        linear, log, folded = (net.body.conv1 for net in (linear, log, folded))
 
     @torch.no_grad()
     def infer(function: Callable[[Tensor], Tensor], inputs: Tensor, scaled: bool) -> None:
@@ -154,10 +183,18 @@ def main() -> None:
     for body in given.bodies:
         size = BODIES[body]
         print(f"{body}, {size}x{size} pixels, {given.batch} pictures, {'bfloat16' if given.bf16 else 'float32'}")
-        todo = (layer(body, size, given.batch, given.bf16), loader(body, size, given.batch, given.bf16))
-        found[body] = measured(todo[0], given.rounds) | measured(todo[1], given.rounds)
+        shape = (body, size, given.batch, given.bf16)
+        whole, feeding = measured(layer(*shape, alone=False), given.rounds), measured(loader(*shape), given.rounds)
+        alone = layer(*shape, alone=True)
+        for name, value in measured(alone, ALONE * given.rounds).items():
+            whole[name]["layer_milliseconds"] = value["milliseconds"]
+        for name, (_function, reference) in alone.items():
+            more = whole[name]["layer_milliseconds"] - whole[reference]["layer_milliseconds"]
+            whole[name]["by_layer"] = 1 + more / whole[reference]["milliseconds"]
+        found[body] = whole | feeding
         for name, value in found[body].items():
-            print(f"  {name:26} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}")
+            by = f"   by layer {value['by_layer']:.3f}" if "by_layer" in value else ""
+            print(f"  {name:26} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}{by}")
     if given.save:
         config = {"what": Path(__file__).stem, "batch": given.batch, "bf16": given.bf16, "rounds": given.rounds}
         config |= {"bodies": {body: BODIES[body] for body in given.bodies}, "threads": given.threads}
