@@ -23,7 +23,7 @@ from facelight.experiments import (
     recognition,
     scoring,
 )
-from facelight.layers import CosineLinear
+from facelight.models import CosineLinear
 from test_recognition import PEOPLE, SIZE, Stop, epochs_of, made_up
 
 

@@ -23,7 +23,8 @@ from facelight.data.samples import Annotations
 from facelight.data.sources import DataError
 from facelight.experiments import Landmarks, darkness, landmark_faces, landmark_networks, landmarks
 from facelight.experiments.landmark_faces import Sets
-from facelight.experiments.landmark_networks import VARIANTS, MeanLevel, Wing, build
+from facelight.experiments.landmark_networks import Wing, build
+from facelight.experiments.stems import VARIANTS, MeanLevel
 from facelight.layers import LogConv2d
 from test_recognition import Stop, epochs_of
 from test_wflw import SIZES, line, shape, write_set

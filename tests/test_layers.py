@@ -1,7 +1,9 @@
 """The logarithmic layer against eq. (3), eq. (7), autograd, and the runtimes that have to accept it."""
 
+import ast
 import copy
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from facelight.layers import CosineLinear, LogConv2d, log_compress, with_log_stem
+from facelight import layers
+from facelight.layers import LogConv2d, log_compress, with_log_stem
+from facelight.models import IMAGENET
 
 OPTIONS = [
     {},
@@ -300,7 +304,7 @@ def test_layer_errors_and_repr():
         LogConv2d(3, 4, 1, zero_mean=True)
     with pytest.raises(ValueError, match="epsilon: expected a positive"):
         LogConv2d(3, 4, 3, epsilon=-1.0)
-    with pytest.raises(TypeError, match="Conv2d, got LogConv2d, whose own forward"):
+    with pytest.raises(TypeError, match="Conv2d, got LogConv2d: its forward would be lost"):
         LogConv2d.from_conv(LogConv2d(3, 4, 3))
     with pytest.raises(ValueError, match="leave out mean/std normalisation"):
         LogConv2d(3, 4, 3)(torch.full((1, 3, 4, 4), -0.5))
@@ -408,25 +412,85 @@ def test_log_stem_model_trains_saves_and_loads(tmp_path):
     assert other.features[0].gamma != 1
 
 
-# CosineLinear
+# weights of normalised light, and the size of the module
 
 
-def test_cosine_linear_is_the_cosine_whatever_the_lengths():
+def test_the_module_stays_small():
+    """As many lines as it was meant to have: without docstrings, comments and blank lines at most 120."""
+    source = Path(layers.__file__).read_text()
+    tree = ast.parse(source)
+    said = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            said |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = enumerate(source.splitlines(), 1)
+    code = [line for i, line in lines if i not in said and line.strip() and not line.strip().startswith("#")]
+    assert 100 < len(code) <= 120
+
+
+@pytest.mark.parametrize("zero_mean", [False, True])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_normalized_is_the_tangent_at_the_mean(zero_mean, groups):
+    """Near x = m the adapted layer does what the old one did, with small contrasts as well as it can."""
     torch.manual_seed(0)
-    layer, x = CosineLinear(6, 4), torch.randn(3, 6)
-    expected = F.cosine_similarity(x[:, None], layer.weight[None], dim=2)
+    mean, std = IMAGENET
+    conv = nn.Conv2d(3, 6, 5, groups=groups, padding_mode="replicate").double()
+    if zero_mean:
+        with torch.no_grad():
+            conv.weight -= conv.weight.mean((2, 3), keepdim=True)
+    layer = LogConv2d.from_conv(conv, normalized=IMAGENET, epsilon=0.02, gamma=1.7, zero_mean=zero_mean)
+    m, s = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (mean, std))
+    small = m + 1e-4 * torch.randn((2, 3, 9, 9), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(layer(small), conv((small - m) / s), rtol=0, atol=2e-6)
+    assert (layer(small) - LogConv2d.from_conv(conv, epsilon=0.02, zero_mean=zero_mean)(small)).abs().max() > 1e-4
+
+
+def test_normalized_needs_a_number_for_each_channel():
+    with pytest.raises(ValueError, match="normalized: expected 1 means and deviations"):
+        LogConv2d.from_conv(nn.Conv2d(1, 2, 3), normalized=IMAGENET)
+
+
+def test_padding_mode_may_be_chosen():
+    layer = LogConv2d.from_conv(nn.Conv2d(3, 2, 3, padding=1), padding_mode="replicate", epsilon=0.1)
+    x = light(1, 3, 5, 5)
+    expected = F.conv2d(F.pad(torch.log(1 + x / 0.1), (1, 1, 1, 1), mode="replicate"), layer.weight, layer.bias)
     torch.testing.assert_close(layer(x), expected)
-    torch.testing.assert_close(layer(1000 * x), expected)
+    assert with_log_stem(nn.Conv2d(3, 2, 3, padding=1), padding_mode="replicate").padding_mode == "replicate"
+
+
+TIMM = {
+    "convnext_atto": 32, "efficientnet_lite0": 32, "mobilenetv3_small_050": 32, "regnetx_002": 32, "resnet10t": 32,
+    "resnet18": 32, "test_vit": 160, "vgg11_bn": 32,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(TIMM))
+def test_log_stem_on_timm_models(name):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    model = timm.create_model(name, pretrained=False).eval()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in IMAGENET)
+    log_model = with_log_stem(model, epsilon=1 / 255, zero_mean=True, normalized=IMAGENET, padding_mode="replicate")
+    assert sum(isinstance(m, LogConv2d) for m in log_model.modules()) == 1
+    assert not any(isinstance(m, LogConv2d) for m in model.modules())
+    x = 0.05 + 0.95 * light(2, 3, TIMM[name], TIMM[name])
     with torch.no_grad():
-        layer.weight *= 7
-    torch.testing.assert_close(layer(x), expected)
-    assert "in_features=6" in repr(layer)
+        plain = [model((y - mean) / std) for y in (x, x / 6)]
+        ours = [log_model(y) for y in (x, x / 6)]
+    change = [((one - six).norm() / one.norm()).item() for one, six in (plain, ours)]
+    assert change[1] < 0.5 * change[0]
+    assert ours[0].isfinite().all()
 
 
-def test_cosine_linear_keeps_float32_under_autocast():
-    torch.manual_seed(0)
-    layer, x = CosineLinear(64, 4), torch.randn(3, 64)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = layer(x)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, layer(x), rtol=0, atol=0)
+def test_a_whole_network_with_the_layer_goes_to_onnx(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = with_log_stem(build("resnet18"), epsilon=1 / 255, zero_mean=True, padding_mode="replicate").eval()
+    path, batch = tmp_path / "network.onnx", torch.export.Dim("batch")
+    torch.onnx.export(
+        model, (light(2, 3, 64, 64),), str(path), dynamo=True, dynamic_shapes=({0: batch},), verbose=False
+    )
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    x = light(3, 3, 64, 64, seed=1)
+    (y,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    np.testing.assert_allclose(y, model(x).detach().numpy(), rtol=1e-3, atol=1e-4)

@@ -11,9 +11,10 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 
 from facelight.layers import LogConv2d
-from facelight.models import face_classifier, landmark_regressor
+from facelight.models import CosineLinear, face_classifier, landmark_regressor
 
 LOG_STEM = functools.partial(LogConv2d.from_conv, epsilon=1 / 255, zero_mean=True)
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -317,3 +318,27 @@ def test_resnet18_c4_is_resnet18_up_to_its_stage_conv4() -> None:
     y = body.maxpool(body.relu(body.bn1(body.conv1(x.expand(-1, 3, -1, -1)))))
     expected = small.body.fc(body.layer3(body.layer2(body.layer1(y))).mean((2, 3)))
     torch.testing.assert_close(small(x), expected)
+
+
+# CosineLinear
+
+
+def test_cosine_linear_is_the_cosine_whatever_the_lengths():
+    torch.manual_seed(0)
+    layer, x = CosineLinear(6, 4), torch.randn(3, 6)
+    expected = F.cosine_similarity(x[:, None], layer.weight[None], dim=2)
+    torch.testing.assert_close(layer(x), expected)
+    torch.testing.assert_close(layer(1000 * x), expected)
+    with torch.no_grad():
+        layer.weight *= 7
+    torch.testing.assert_close(layer(x), expected)
+    assert "in_features=6" in repr(layer)
+
+
+def test_cosine_linear_keeps_float32_under_autocast():
+    torch.manual_seed(0)
+    layer, x = CosineLinear(64, 4), torch.randn(3, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, layer(x), rtol=0, atol=0)

@@ -1,18 +1,18 @@
-"""Layers: the logarithmic input (`log_compress`, `LogConv2d`, `with_log_stem`), `CosineLinear`. Networks: `models`."""
+"""The logarithmic first layer: `log_compress`, `LogConv2d`, and `with_log_stem`, which puts it into a network."""
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Self, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, Self, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check
 
-C = TypeVar("C", bound="LogConv2d")
+Normalized = tuple[Sequence[float], Sequence[float]]
 
 
 def log_compress(x: Tensor, gamma: float | Tensor = 1.0, epsilon: float | Tensor = 1.0) -> Tensor:
@@ -119,12 +119,10 @@ class LogConv2d(nn.Conv2d):
         if zero_mean and self.weight.shape[2:].numel() == 1:
             raise ValueError("zero_mean: a 1x1 kernel minus its mean is zero: use a larger kernel_size")
         self.zero_mean = zero_mean
-        gains = self.weight.new_full((in_channels,) if per_channel else (), gamma)
-        self._keep("gamma", gains, trained=train_gamma)
+        self._keep("gamma", self.weight.new_full((in_channels,) if per_channel else (), gamma), trained=train_gamma)
         self._keep("log_epsilon", self.weight.new_tensor(math.log(epsilon)), trained=train_epsilon)
 
     def _keep(self, name: str, value: Tensor, *, trained: bool) -> None:
-        value = value.detach()
         if trained:
             self.register_parameter(name, nn.Parameter(value))
         else:
@@ -139,57 +137,69 @@ class LogConv2d(nn.Conv2d):
         """The weights in use (out, in / groups, kh, kw): `weight`, minus its spatial mean if `zero_mean`."""
         return self.weight - self.weight.mean((2, 3), keepdim=True) if self.zero_mean else self.weight
 
-    def _scaled(self) -> Tensor:
-        """The weights in use times gamma, which so gets its gradient without one for the picture, a costly one."""
-        gamma = self.gamma.expand(self.in_channels).view(self.groups, 1, -1, 1, 1)
-        return (self.kernel().unflatten(0, (self.groups, -1)) * gamma).flatten(0, 1)
+    def _times(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """Weights times a factor, or one for each input channel."""
+        factor = factor.expand(self.in_channels).view(self.groups, 1, -1, 1, 1)
+        return (weight.unflatten(0, (self.groups, -1)) * factor).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve the compressed light x: (B, in_channels, H, W)."""
-        light = log_compress(x, epsilon=self.epsilon)
+        light, kernel = log_compress(x, epsilon=self.epsilon), self._times(self.kernel(), self.gamma)
         if not torch.is_autocast_enabled(x.device.type):
-            return self._conv_forward(light, self._scaled(), self.bias)
+            return self._conv_forward(light, kernel, self.bias)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would merge more than half of the grey levels
-            z = self._conv_forward(light.to(self.weight.dtype), self._scaled(), self.bias)
+            z = self._conv_forward(light.to(self.weight.dtype), kernel, self.bias)
         return z.to(torch.get_autocast_dtype(x.device.type))
 
     def extra_repr(self) -> str:
         """Geometry and the current gamma (its mean, if per channel) and epsilon."""
-        return (
-            f"{super().extra_repr()}, gamma={self.gamma.mean().item():.4g}, "
-            f"epsilon={self.epsilon.item():.4g}, zero_mean={self.zero_mean}"
-        )
+        gamma, epsilon = self.gamma.mean().item(), self.epsilon.item()
+        return f"{super().extra_repr()}, gamma={gamma:.4g}, epsilon={epsilon:.4g}, zero_mean={self.zero_mean}"
 
     @classmethod
-    def from_conv(cls, conv: nn.Conv2d, **options: Any) -> Self:
+    def from_conv(cls, conv: nn.Conv2d, *, normalized: Normalized | None = None, **options: Any) -> Self:
         """Return a LogConv2d with the geometry of `conv` and copies of its weights and bias.
 
         Args:
             conv: a plain `torch.nn.Conv2d`; it stays as it is.
-            **options: the keyword-only options of `LogConv2d`: gamma, epsilon, zero_mean, ...
+            normalized: mean m and standard deviation s of each channel, if the weights were trained on
+                (x - m) / s. Near x = m that is (m + epsilon) / (gamma s) times the logarithmic light, up to a
+                constant; the kernels are multiplied by this factor. The constant goes into the bias; without a bias
+                it is left to the layer behind, and kernels of zero mean never see it.
+            **options: the keyword-only options of `LogConv2d`: gamma, epsilon, zero_mean, ...; or `padding_mode`,
+                in place of that of `conv`.
 
         Returns:
             The new layer, on the device and in the dtype of `conv`.
 
         Raises:
             TypeError: `conv` is not exactly a `torch.nn.Conv2d`; the forward of a subclass would be lost.
+            ValueError: `normalized` does not have a number for every channel.
 
         >>> LogConv2d.from_conv(nn.Conv2d(3, 8, 7, stride=2), epsilon=1 / 255).stride
         (2, 2)
         """
         if type(conv) is not nn.Conv2d:
             raise TypeError(
-                f"conv: expected a plain torch.nn.Conv2d, got {type(conv).__name__}, whose own forward would be "
-                "lost: replace it by a torch.nn.Conv2d first"
+                f"conv: expected a plain torch.nn.Conv2d, got {type(conv).__name__}: its forward would be lost"
             )
-        log_conv = _like(cls, conv, **options)
-        with torch.no_grad():
-            log_conv.weight.copy_(conv.weight)
-            log_conv.weight.requires_grad_(conv.weight.requires_grad)
-            if log_conv.bias is not None and conv.bias is not None:
-                log_conv.bias.copy_(conv.bias)
-                log_conv.bias.requires_grad_(conv.bias.requires_grad)
+        log_conv = cls._like(conv, **options)
+        log_conv.load_state_dict(conv.state_dict(), strict=False)
+        for name, parameter in conv.named_parameters():
+            log_conv.get_parameter(name).requires_grad_(parameter.requires_grad)
+        if normalized is not None:
+            log_conv._fit(*normalized)
         return log_conv.train(conv.training)
+
+    @torch.no_grad()
+    def _fit(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Turn weights of light normalised by mean and std into weights of logarithmic light."""
+        if not len(mean) == len(std) == self.in_channels:
+            raise ValueError(f"normalized: expected {self.in_channels} means and deviations, got {mean}, {std}")
+        middle, deviation = self.weight.new_tensor(mean), self.weight.new_tensor(std)
+        self.weight.copy_(self._times(self.weight, (middle + self.epsilon) / (self.gamma * deviation)))
+        if self.bias is not None:
+            self.bias.sub_(self._times(self.kernel(), log_compress(middle, self.gamma, self.epsilon)).sum((1, 2, 3)))
 
     def fold(self) -> LogConv2d:
         """Return an equivalent layer for inference: gamma and the zero mean are baked into its weights.
@@ -200,23 +210,18 @@ class LogConv2d(nn.Conv2d):
         >>> LogConv2d(3, 8, 3, gamma=2.0).fold().gamma
         tensor(1.)
         """
-        folded = _like(LogConv2d, self, train_gamma=False)
-        with torch.no_grad():
-            folded.weight.copy_(self._scaled())
-            folded.log_epsilon.copy_(self.log_epsilon)
-            if folded.bias is not None and self.bias is not None:
-                folded.bias.copy_(self.bias)
-        return folded.train(self.training)
+        new = LogConv2d._like(self, train_gamma=False)
+        new.load_state_dict(self.state_dict() | {"weight": self._times(self.kernel(), self.gamma), "gamma": new.gamma})
+        return new.train(self.training)
 
-
-def _like(cls: type[C], conv: nn.Conv2d, **options: Any) -> C:
-    """A fresh layer with the geometry, device and dtype of `conv`."""
-    placed: dict[str, Any] = {"device": conv.weight.device, "dtype": conv.weight.dtype}
-    return cls(
-        conv.in_channels, conv.out_channels, cast(Any, conv.kernel_size), cast(Any, conv.stride),
-        cast(Any, conv.padding), cast(Any, conv.dilation), conv.groups, conv.bias is not None, conv.padding_mode,
-        **placed | options,
-    )  # fmt: skip
+    @classmethod
+    def _like(cls, conv: nn.Conv2d, **options: Any) -> Self:
+        """A fresh layer with the geometry, device and dtype of `conv`."""
+        same = {
+            n: getattr(conv, n) for n in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "groups")
+        }
+        same |= {"dilation": conv.dilation, "padding_mode": conv.padding_mode, "bias": conv.bias is not None}
+        return cls(**same | {"device": conv.weight.device, "dtype": conv.weight.dtype} | options)
 
 
 def with_log_stem(model: nn.Module, *, first: str | None = None, **options: Any) -> nn.Module:
@@ -224,13 +229,13 @@ def with_log_stem(model: nn.Module, *, first: str | None = None, **options: Any)
 
     The input of the copy is the image itself, in [0, 1], without mean/std normalisation, which would make it
     negative. For the same reason the copy of a torchvision Inception-v3 or GoogLeNet has `transform_input` switched
-    off. Weights trained on normalised light are a starting point: fine-tune them.
+    off. Weights trained on normalised light, as ImageNet's are, are adapted by `normalized`, and then fine-tuned.
 
     Args:
         model: a network in the manner of torchvision's classification models; it stays as it is.
         first: name of the convolution, as in `model.named_modules()`; None takes the first Conv2d registered, which
             is the input layer in torchvision's models.
-        **options: the keyword-only options of `LogConv2d`.
+        **options: of `LogConv2d.from_conv`: epsilon, zero_mean, normalized, padding_mode, ...
 
     Returns:
         The copy.
@@ -259,38 +264,3 @@ def with_log_stem(model: nn.Module, *, first: str | None = None, **options: Any)
     if getattr(model, "transform_input", False):
         model.transform_input = cast(Any, False)
     return model
-
-
-class CosineLinear(nn.Module):
-    """Cosines between a feature and the weights of each class: a last layer without offsets and without lengths.
-
-        c_k = <w_k, x> / (||w_k|| ||x||)
-
-    Computed in float32, also under autocast: bfloat16 cannot tell 0.999 from 1.
-
-    Args:
-        in_features: length of a feature.
-        out_features: number of classes.
-
-    Attributes:
-        weight: (out_features, in_features); only its directions matter.
-
-    >>> CosineLinear(2, 1)(torch.zeros(1, 2))  # the direction of nothing
-    tensor([[0.]], grad_fn=<MmBackward0>)
-
-    Source: Wang et al. (2018), doi:10.1109/CVPR.2018.00552.
-    """
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.in_features, self.out_features = in_features, out_features
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the cosines (B, out_features) of features x (B, in_features)."""
-        with torch.autocast(x.device.type, enabled=False):
-            return F.normalize(x.float()) @ F.normalize(self.weight).T
-
-    def extra_repr(self) -> str:
-        """The sizes."""
-        return f"in_features={self.in_features}, out_features={self.out_features}"

@@ -226,7 +226,7 @@ def large_margin_cosine_loss(
 
         -ln( e^(s (c_t - m)) / (e^(s (c_t - m)) + sum_{k != t} e^(s c_k)) ),   the mean over the batch
 
-    c_k is the cosine between a feature and the weights of class k, see `layers.CosineLinear`; t is the true class.
+    c_k is the cosine between a feature and the weights of class k, see `models.CosineLinear`; t is the true class.
 
     Args:
         cosines: (B, classes), in [-1, 1].

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check
@@ -14,7 +15,7 @@ from facelight import _check
 RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
 BACKBONES = (*RESNETS, "vgg16", "vgg16_small", "inception_v3")
 _SMALLEST_SIDE = {"vgg16": 32, "vgg16_small": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and deviations that its weights expect
 _CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
 
 Stem = Callable[[nn.Conv2d], nn.Module]
@@ -75,6 +76,41 @@ class PreciseLinear(nn.Linear):
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.to(self.weight.dtype))
+
+
+class CosineLinear(nn.Module):
+    """Cosines between a feature and the weights of each class: a last layer without offsets and without lengths.
+
+        c_k = <w_k, x> / (||w_k|| ||x||)
+
+    Computed in float32, also under autocast: bfloat16 cannot tell 0.999 from 1.
+
+    Args:
+        in_features: length of a feature.
+        out_features: number of classes.
+
+    Attributes:
+        weight: (out_features, in_features); only its directions matter.
+
+    >>> CosineLinear(2, 1)(torch.zeros(1, 2))  # the direction of nothing
+    tensor([[0.]], grad_fn=<MmBackward0>)
+
+    Source: Wang et al. (2018), doi:10.1109/CVPR.2018.00552.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the cosines (B, out_features) of features x (B, in_features)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return F.normalize(x.float()) @ F.normalize(self.weight).T
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"in_features={self.in_features}, out_features={self.out_features}"
 
 
 def landmark_regressor(
@@ -197,7 +233,7 @@ def _face_net(
         name, conv = next((n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d))
         body.set_submodule(name, stem(conv))
     elif weights is not None:
-        normalize = Normalize(*(_CENTRED if backbone == "inception_v3" else _IMAGENET))
+        normalize = Normalize(*(_CENTRED if backbone == "inception_v3" else IMAGENET))
     return FaceNet(body, normalize, _SMALLEST_SIDE.get(backbone, 1), num_landmarks)
 
 

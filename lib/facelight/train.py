@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -117,6 +116,7 @@ def fit(
     identity: str = "",
     watch: Callable[[nn.Module], dict[str, float]] | None = None,
     decays: Callable[[nn.Parameter], bool] | None = None,
+    rates: Callable[[nn.Parameter], float] | None = None,
     stop: Callable[[Curve], bool] | None = None,
     seconds_between_saves: float = 20.0,
     progress: bool = False,
@@ -140,6 +140,7 @@ def fit(
         identity: what the run is; a checkpoint of another one is refused.
         watch: called after each epoch with the model in evaluation mode; its numbers are added to the curve.
         decays: which parameters weight decay applies to; None: all.
+        rates: how many times faster than the recipe says a parameter is trained; None: 1 for all.
         stop: asked before each epoch but the first, with the curve so far, whether to leave it at that; see
             `no_better`. None: all epochs of the recipe. Its schedule is not shortened.
         seconds_between_saves: of the checkpoint; what is lost by an interruption is computed again.
@@ -161,7 +162,7 @@ def fit(
     _whole(count, "count", 1)
     _whole(seed, "seed", 0)
     device = next(model.parameters()).device
-    optimizer = _optimizer(model, recipe, decays)
+    optimizer = _optimizer(model, recipe, decays, rates)
     rank, size = distributed.place()
     whose = f"{identity} {dataclasses.asdict(recipe)} {count} {seed}" + f" in {size} processes" * (size > 1)
     start, curve = checkpoints.resume(checkpoint, whose, model, optimizer)
@@ -276,7 +277,7 @@ def _epoch(
     model.train()
     for place, index in enumerate(parts):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, epoch * len(parts) + place, len(parts))
+            group["lr"] = group["faster"] * learning_rate(recipe, epoch * len(parts) + place, len(parts))
         inputs, targets = (distributed.share(x) for x in batch(index, generator))
         with _precision(device, recipe.bf16):
             outputs = model(inputs.to(device))
@@ -297,16 +298,20 @@ def _epoch(
 
 
 def _optimizer(
-    model: nn.Module, recipe: Recipe, decays: Callable[[nn.Parameter], bool] | None
+    model: nn.Module,
+    recipe: Recipe,
+    decays: Callable[[nn.Parameter], bool] | None,
+    rates: Callable[[nn.Parameter], float] | None,
 ) -> torch.optim.Optimizer:
-    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    parameters: Any = list(model.parameters())
-    if decays is not None:
-        kept = [p for p in parameters if not decays(p)]
-        parameters = [{"params": [p for p in parameters if decays(p)]}, {"params": kept, "weight_decay": 0.0}]
+    """One group of parameters for each combination of decay and rate; "faster" is what multiplies the rate."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        decay = recipe.weight_decay if decays is None or decays(parameter) else 0.0
+        groups.setdefault((decay, 1.0 if rates is None else rates(parameter)), []).append(parameter)
+    listed = [{"params": found, "weight_decay": decay, "faster": rate} for (decay, rate), found in groups.items()]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=recipe.momentum, **options)
-    return torch.optim.AdamW(parameters, fused=True, **options)
+        return torch.optim.SGD(listed, lr=recipe.learning_rate, momentum=recipe.momentum)
+    return torch.optim.AdamW(listed, lr=recipe.learning_rate, fused=True)
 
 
 def _whole(value: int, name: str, least: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facelight.experiments.beyond import Beyond
 from facelight.experiments.detection import Detection
 from facelight.experiments.embedding import Embedding
 from facelight.experiments.enhancers import FAMILY, Enhancer
@@ -17,6 +18,7 @@ __all__ = [
     "EXPERIMENTS",
     "FAMILY",
     "PROFILES",
+    "Beyond",
     "Detection",
     "Embedding",
     "Enhancer",
@@ -29,7 +31,7 @@ __all__ = [
     "run",
 ]
 
-EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition", "embedding", "landmarks")
+EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition", "embedding", "landmarks", "beyond")
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -43,7 +45,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
             (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found),
             "recognition" (methods and networks under the same protocols), "embedding" (networks that learned from
-            rendered people) or "landmarks" (networks that locate landmarks, in less and less light).
+            rendered people), "landmarks" (networks that locate landmarks, in less and less light) or "beyond" (other
+            first layers and remedies for them, in uneven light too).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -51,9 +54,18 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import detection, embedding, landmarks, learned, nearest, preprocessing, recognition
+    from facelight.experiments import (
+        beyond,
+        detection,
+        embedding,
+        landmarks,
+        learned,
+        nearest,
+        preprocessing,
+        recognition,
+    )
 
     _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    modules = (preprocessing, nearest, learned, detection, recognition, embedding, landmarks)
+    modules = (preprocessing, nearest, learned, detection, recognition, embedding, landmarks, beyond)
     return dict(zip(EXPERIMENTS, modules, strict=True))[experiment].run(profile)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,18 +62,26 @@ def _generators(x: Tensor) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(zlib.crc32(p.contiguous().numpy().tobytes())) for p in levels]
 
 
-def shadowed(x: Tensor, factor: float, side: str) -> Tensor:
-    """Divide the sRGB values of one half of the picture, "left" or "right", by a factor; round.
+def _shaded(x: Tensor, factor: float, depth: Tensor, linear_light: bool = False) -> Tensor:
+    """Divide sRGB values, or linear light, by a factor to the power of a depth; round."""
+    light = torch.exp(-math.log(factor) * depth)
+    if linear_light:
+        return illumination.quantize(illumination.linear_to_srgb(illumination.srgb_to_linear(x) * light))
+    return illumination.quantize(x * light)
 
-    The logarithm of the light goes from one half to the other along a logistic curve; `EDGE` is its scale.
+
+def shadowed(x: Tensor, factor: float, side: str, *, edge: float = EDGE, linear_light: bool = False) -> Tensor:
+    """Divide the sRGB values (or the linear light) of one half, "left" or "right", by a factor; round.
+
+    The logarithm of the light goes from one half to the other along a logistic curve; `edge` is its scale, in widths
+    of the crop.
     """
     width = x.shape[-1]
     across = (torch.arange(width, device=x.device, dtype=x.dtype) + 0.5) / width - 0.5
-    depth = torch.sigmoid((across if side == "right" else -across) / EDGE)
-    return illumination.quantize(x * torch.exp(-math.log(factor) * depth))
+    return _shaded(x, factor, torch.sigmoid((across if side == "right" else -across) / edge), linear_light)
 
 
-def ramped(x: Tensor, factor: float, side: str) -> Tensor:
+def ramped(x: Tensor, factor: float, side: str, *, linear_light: bool = False) -> Tensor:
     """Divide sRGB values by 1 at one edge and by a factor at the other, "left", "right", "top" or "bottom"; round.
 
     The logarithm of the light is linear in between, see `illumination.relight`.
@@ -81,10 +89,10 @@ def ramped(x: Tensor, factor: float, side: str) -> Tensor:
     slope = 0.5 * math.log(factor)
     across = {"left": slope, "right": -slope}.get(side, 0.0)
     down = {"top": slope, "bottom": -slope}.get(side, 0.0)
-    return illumination.quantize(illumination.relight(x, across, down, gain=factor**-0.5))
+    return illumination.quantize(illumination.relight(x, across, down, gain=factor**-0.5, linear_light=linear_light))
 
 
-def spotted(x: Tensor, factor: float, spot: str) -> Tensor:
+def spotted(x: Tensor, factor: float, spot: str, *, linear_light: bool = False) -> Tensor:
     """Divide sRGB values by a factor except within a spot, of `SPOTS`; round.
 
     The logarithm of the light falls from its centre along a normal curve of standard deviation `SPOT`.
@@ -93,8 +101,7 @@ def spotted(x: Tensor, factor: float, spot: str) -> Tensor:
     u, v = ((torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n for n in (width, height))
     across, down = SPOTS[spot]
     squared = (u - across) ** 2 + (v[:, None] - down) ** 2
-    depth = 1 - torch.exp(-squared / (2 * SPOT**2))
-    return illumination.quantize(x * torch.exp(-math.log(factor) * depth))
+    return _shaded(x, factor, 1 - torch.exp(-squared / (2 * SPOT**2)), linear_light)
 
 
 def dappled(x: Tensor, factor: float) -> Tensor:
@@ -107,7 +114,7 @@ def dappled(x: Tensor, factor: float) -> Tensor:
     depth = F.interpolate(drawn, x.shape[-2:], mode="bilinear", align_corners=True)
     least, most = depth.amin((2, 3), keepdim=True), depth.amax((2, 3), keepdim=True)
     depth = (depth - least) / (most - least).clamp_min(torch.finfo(x.dtype).eps)
-    return illumination.quantize(x * torch.exp(-math.log(factor) * depth))
+    return _shaded(x, factor, depth)
 
 
 def tinted(x: Tensor, cast: str) -> Tensor:
@@ -200,21 +207,27 @@ def scores(pred: Tensor, target: Tensor) -> list[float]:
     return [round(value, 5) for value in found]
 
 
-def measure(model: nn.Module, faces: LandmarkFaces, lights: Mapping[str, Light] = LIGHTS) -> dict[str, Any]:
+def measure(
+    model: nn.Module,
+    faces: LandmarkFaces,
+    lights: Mapping[str, Light] = LIGHTS,
+    statistics: Sequence[str] = MAIN,
+) -> dict[str, Any]:
     """How far a network is off on crops of faces.
 
     Args:
         model: from images in [0, 1] to landmarks in [0, 1].
         faces: crops, N of them.
-        lights: the lights; those of `MAIN` and `CURVES` among them.
+        lights: the lights; those of `MAIN`, `CURVES` and `statistics` among them.
+        statistics: lights under which the network is also tried with `batch_statistics`.
 
     Returns:
         A dictionary:
 
         - "scores": `SCORES`, the order of the numbers in the lists that follow.
         - "lights": for each light its scores.
-        - "batch_statistics": for the lights of `MAIN`, with `batch_statistics` of batches of about `BATCH` pictures,
-          always the same ones.
+        - "batch_statistics": for the lights of `statistics`, with `batch_statistics` of batches of about `BATCH`
+          pictures, always the same ones.
         - "groups": for each of `landmark_faces.groups` its "count", and its scores under the lights of `MAIN`.
         - "ced": for the lights of `CURVES` the share of faces with an inter-ocular error of at most each of
           `THRESHOLDS`.
@@ -225,7 +238,7 @@ def measure(model: nn.Module, faces: LandmarkFaces, lights: Mapping[str, Light] 
     size = math.ceil(count / math.ceil(count / BATCH))
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     with batch_statistics(model):
-        other = {name: predicted(model, faces.image, lights[name], order, size) for name in MAIN}
+        other = {name: predicted(model, faces.image, lights[name], order, size) for name in statistics}
     errors = {name: metrics.nme(pred[name], target, normalizer="inter-ocular") for name in CURVES}
     return {
         "scores": list(SCORES),

@@ -22,7 +22,7 @@ from facelight.experiments import networks, protocols, recognition, scoring
 from facelight.experiments._runs import RECORDING, continued, measure_all
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.networks import Network
-from facelight.layers import CosineLinear
+from facelight.models import CosineLinear
 from facelight.results import Record
 
 NAME = "embedding"

@@ -14,17 +14,11 @@ from facelight import _check, illumination, losses, metrics, models, train
 from facelight.augment import Augmentation, augment
 from facelight.data import crops
 from facelight.data.samples import LandmarkFaces
+from facelight.experiments import stems
+from facelight.experiments.stems import VARIANTS
 from facelight.layers import LogConv2d
 
-# Name of a variant -> options of `LogConv2d` in place of the first convolution; None keeps it.
-VARIANTS: dict[str, dict[str, Any] | None] = {
-    "linear": None,
-    "ln(1 + x)": {},
-    "ln(1 + x), gamma fixed": {"train_gamma": False},
-    "divided by mean": None,
-    "ln(1 + 255x)": {"epsilon": 1 / 255},
-    "zero-mean ln(1 + 255x)": {"epsilon": 1 / 255, "zero_mean": True},
-}
+Relight = Callable[[Tensor, torch.Generator], Tensor]
 UNITS = ("pixels", "crop")
 REDUCTIONS = ("mean", "sum")
 
@@ -57,69 +51,21 @@ class Wing:
         return value / len(pred) if self.reduction == "sum" else value
 
 
-class MeanLevel(nn.Module):
-    """Divide each image by its mean over pixels and channels, and multiply it by a level.
-
-    A factor on all of its values changes nothing, as long as nothing is rounded or saturates.
-
-    Args:
-        level: mean of the result; 0.45 is that of ImageNet's pictures.
-    """
-
-    def __init__(self, level: float = 0.45) -> None:
-        super().__init__()
-        self.level = level
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W), float >= 0; a black one stays black."""
-        smallest = torch.finfo(x.dtype).tiny
-        return self.level * (x / x.mean((1, 2, 3), keepdim=True).clamp_min(smallest))
-
-
-class Precise(nn.Module):
-    """A layer that computes in float32 under autocast and leaves its output so.
-
-    All variants have their first layer in it, so that they do not differ in precision; and gamma's gradient, a
-    difference of large numbers in front of batch normalisation, is not lost in the rounding of bfloat16.
-    """
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The layer of x in float32."""
-        with torch.autocast(x.device.type, enabled=False):
-            return self.layer(x.float())
-
-
 def build(
     variant: str, backbone: str, points: int, head_width: int, dropout: float, weights: str | None
 ) -> models.FaceNet:
     """The network of a variant; with one seed all variants have the same weights where they have them in common.
 
-    The first layer is in `Precise`. Zero-mean kernels see the border repeated instead of zeros, which would not cancel.
+    Args:
+        variant: a key of `stems.VARIANTS`.
+        backbone, points, head_width, dropout, weights: see `models.landmark_regressor`.
     """
-    options = VARIANTS[variant]
-
-    def stem(conv: nn.Conv2d) -> nn.Module:
-        if (options or {}).get("zero_mean"):
-            conv.padding_mode = "replicate"
-        return LogConv2d.from_conv(conv, **options or {})
-
+    chosen = VARIANTS[variant]
+    stem = None if chosen.linear else chosen.stem
     model = models.landmark_regressor(
-        backbone,
-        points,
-        stem=None if options is None else stem,
-        head_width=head_width,
-        dropout=dropout,
-        weights=weights,
+        backbone, points, stem=stem, head_width=head_width, dropout=dropout, weights=weights
     )
-    body: Any = model.body
-    body.conv1 = Precise(body.conv1)
-    if variant == "divided by mean":
-        model.normalize = nn.Sequential(MeanLevel(), model.normalize)
-    return model
+    return stems.finished(model, chosen)
 
 
 def start_at(model: nn.Module, target: Tensor) -> None:
@@ -131,7 +77,12 @@ def start_at(model: nn.Module, target: Tensor) -> None:
 
 
 def feeder(
-    faces: LandmarkFaces, rows: Tensor, augmentation: Augmentation | None, device: str, darkest: float = 1.0
+    faces: LandmarkFaces,
+    rows: Tensor,
+    augmentation: Augmentation | None,
+    device: str,
+    darkest: float = 1.0,
+    light: Relight | None = None,
 ) -> Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]:
     """A function for `train.fit` from positions in `rows` to images in [0, 1] and landmarks in [0, 1].
 
@@ -144,6 +95,7 @@ def feeder(
         augmentation: None feeds the crops as they are.
         device: where the batch is made.
         darkest: each picture is divided by a factor of its own, 1 to this number, uniform in its logarithm.
+        light: a further change of the light of images in [0, 1], with a generator.
     """
     target = crops.pixels_to_unit(faces.landmarks, faces.image.shape[-1]).to(device)
     rows_there = rows.to(device)
@@ -156,7 +108,9 @@ def feeder(
         if darkest > 1:
             factor = darkest ** torch.rand((len(x), 1, 1, 1), generator=generator)
             x = x / factor.to(x)
-        if augmentation is not None or darkest > 1:
+        if light is not None:
+            x = light(x, generator)
+        if augmentation is not None or darkest > 1 or light is not None:
             x = illumination.quantize(x)
         return x.contiguous(memory_format=torch.channels_last), y
 
@@ -167,7 +121,7 @@ def watcher(faces: LandmarkFaces, rows: Tensor, loss: Wing) -> Callable[[nn.Modu
     """What is watched while training, as a function of the network.
 
     `validation_loss`, the loss as the mean over coordinates, and `validation`, the image-size NME, on the crops `rows`,
-    when there are any. Where gamma is trained, its value, `gamma`, and the norms of the gradients of the last step of
+    when there are any. Where gamma is trained, its mean, `gamma`, and the norms of the gradients of the last step of
     the epoch, after clipping: `gamma_gradient` and, of the kernels behind it, `weight_gradient`.
     """
     size = faces.image.shape[-1]
@@ -185,7 +139,7 @@ def watcher(faces: LandmarkFaces, rows: Tensor, loss: Wing) -> Callable[[nn.Modu
             found["validation"] = metrics.nme(pred, target, normalizer="image-size", image_size=1).mean().item()
         for layer in model.modules():
             if isinstance(layer, LogConv2d) and isinstance(layer.gamma, nn.Parameter):
-                found["gamma"] = layer.gamma.item()
+                found["gamma"] = layer.gamma.mean().item()
                 for name, value in (("gamma_gradient", layer.gamma), ("weight_gradient", layer.weight)):
                     found[name] = 0.0 if value.grad is None else value.grad.norm().item()
         return found
@@ -204,23 +158,27 @@ def trained(
     darkest: float,
     recipe: train.Recipe,
     seed: int,
+    light: Relight | None = None,
+    faster: float = 1.0,
     **options: Any,
 ) -> train.Curve:
     """Train a network in place on crops `rows`, watched on crops `held`, and return the curve, see `train.fit`.
 
     The training loss in the curve is the mean over coordinates, whichever is minimised; it is that of batches as they
     were fed, with dropout. Weight decay applies to kernels and matrices, not to gamma, biases and batch normalisation.
+    What has at most three numbers, such as gamma and epsilon, is trained `faster` times as fast as all else.
     """
     device = next(model.parameters()).device
     curve = train.fit(
         model,
-        feeder(faces, rows, augmentation, str(device), darkest),
+        feeder(faces, rows, augmentation, str(device), darkest, light),
         len(rows),
         functools.partial(loss.of, size=faces.image.shape[-1]),
         recipe,
         seed=seed,
         watch=watcher(faces, held, loss),
         decays=lambda parameter: parameter.ndim > 1,
+        rates=lambda parameter: faster if parameter.numel() <= 3 else 1.0,
         **options,
     )
     coordinates = 2 * faces.landmarks.shape[1] if loss.reduction == "sum" else 1

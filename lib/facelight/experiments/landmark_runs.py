@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from torch import nn
+
 from facelight import _check, models, train
 from facelight.augment import Augmentation
 from facelight.data.crops import BoxRule
 from facelight.experiments import landmark_faces, landmark_networks
 from facelight.experiments.landmark_faces import DATASETS
-from facelight.experiments.landmark_networks import VARIANTS, Wing
+from facelight.experiments.landmark_networks import Wing
+from facelight.experiments.stems import VARIANTS
 
 STARTS = ("random", "imagenet", "synthetic")
 PARTS = ("test", "validation")
@@ -35,7 +38,7 @@ class Landmarks:
 
     Args:
         dataset: "w300", "synthetic" or "wflw", see `landmark_faces.load`.
-        variant: a key of `landmark_networks.VARIANTS`.
+        variant: a key of `stems.VARIANTS`.
         seed: of the faces held out, of weights, batches, augmentation and dropout.
         size: side of the crops in pixels.
         rule: which square is cut out.
@@ -101,6 +104,22 @@ class Landmarks:
             raise ValueError("first: a recipe for rendered faces needs start 'synthetic'")
         if self.start == "synthetic" and self.dataset == "synthetic":
             raise ValueError("start 'synthetic': the data set is that already: choose start 'random'")
+
+    def light(self) -> landmark_networks.Relight | None:
+        """What happens to the light of training pictures besides `darkest`: here nothing."""
+        return None
+
+    def first_stage(self) -> Landmarks:
+        """With start "synthetic", how rendered faces are learned."""
+        return replace(self, recipe=self.first or self.recipe, first=None)
+
+    def second_stage(self, model: nn.Module) -> nn.Module:
+        """The network with which learning goes on, from the one that knows rendered faces: here the same."""
+        return model
+
+    def scalars(self) -> float:
+        """How many times faster than the recipe says single numbers such as gamma are trained."""
+        return 1.0
 
     @property
     def device(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,23 @@ from facelight.results import Record
 NAME = "landmarks"
 
 
-def measure(config: Landmarks, sets: Sets, place: Path | None = None) -> dict[str, Any]:
+def measure(
+    config: Landmarks,
+    sets: Sets,
+    place: Path | None = None,
+    *,
+    lights: Mapping[str, darkness.Light] = darkness.LIGHTS,
+    statistics: Sequence[str] = darkness.MAIN,
+) -> dict[str, Any]:
     """What is recorded of a run: what `darkness.measure` says, the `curve` of the training, and `trained_on`.
+
+    And, of a network that has them, `numbers`: what became of parameters of at most three numbers, such as gamma.
 
     Args:
         config: what is run.
         sets: the data set.
         place: folder for checkpoints; None keeps none.
+        lights, statistics: see `darkness.measure`.
     """
     known = landmark_faces.crop(sets.train, config.size, config.rule)
     kept, held = landmark_faces.held_out(len(known), config.held_out, config.seed)
@@ -46,7 +57,9 @@ def measure(config: Landmarks, sets: Sets, place: Path | None = None) -> dict[st
     model, curve = _trained(model, config, config.recipe, known, kept, held, checkpoint)
     digits = {"gamma": 9}  # as many as float32 has: it hardly moves
     rounded = {k: [float(f"{value:.{digits.get(k, 5)}g}") for value in values] for k, values in curve.items()}
-    return darkness.measure(model, asked) | {"curve": rounded, "trained_on": len(kept)}
+    small = {n: [round(v, 6) for v in p.flatten().tolist()] for n, p in model.named_parameters() if p.numel() <= 3}
+    found = darkness.measure(model, asked, lights, statistics) | {"curve": rounded, "trained_on": len(kept)}
+    return found | ({"numbers": small} if small else {})
 
 
 def started(config: Landmarks, checkpoint: Path | None = None) -> nn.Module:
@@ -64,7 +77,7 @@ def started(config: Landmarks, checkpoint: Path | None = None) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = landmark_networks.build(
-            config.variant, config.backbone, points, config.head_width, config.dropout, weights
+            config.first_stage().variant, config.backbone, points, config.head_width, config.dropout, weights
         )
     if config.start != "synthetic":
         return model
@@ -73,7 +86,8 @@ def started(config: Landmarks, checkpoint: Path | None = None) -> nn.Module:
         "held_out": 0.0,
         "part": "test",
     }  # do not matter here
-    alone = replace(config, recipe=_first(config), first=None, **same)
+    first = config.first_stage()
+    alone = replace(first, **same)
     what = {"config": str(alone), "code": code(), "torch": torch.__version__, "device": config.device}
 
     def make() -> cache.Arrays:
@@ -86,16 +100,12 @@ def started(config: Landmarks, checkpoint: Path | None = None) -> nn.Module:
         every = torch.arange(len(faces))
         if config.mean_shape:
             landmark_networks.start_at(model, crops.pixels_to_unit(faces.landmarks, config.size))
-        taught, _ = _trained(model, config, _first(config), faces, every, every[:0], checkpoint)
+        taught, _ = _trained(model, first, first.recipe, faces, every, every[:0], checkpoint)
         return {name: value.cpu().numpy() for name, value in taught.state_dict().items()}
 
     arrays = cache.cached(NAME, what, make).arrays
     model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
-    return model
-
-
-def _first(config: Landmarks) -> train.Recipe:
-    return config.recipe if config.first is None else config.first
+    return config.second_stage(model)
 
 
 def _rendered(config: Landmarks) -> LandmarkFaces:
@@ -133,6 +143,8 @@ def _trained(
             loss=config.loss,
             augmentation=config.augmentation,
             darkest=config.darkest,
+            light=config.light(),
+            faster=config.scalars(),
             recipe=recipe,
             seed=config.seed,
             checkpoint=checkpoint,
