@@ -24,7 +24,7 @@ from facelight.data.sources import DataError
 from facelight.experiments import Landmarks, darkness, landmark_faces, landmark_networks, landmarks
 from facelight.experiments.landmark_faces import Sets
 from facelight.experiments.landmark_networks import Wing, build
-from facelight.experiments.stems import VARIANTS, MeanLevel
+from facelight.experiments.stems import MeanLevel
 from facelight.layers import LogConv2d
 from test_recognition import Stop, epochs_of
 from test_wflw import SIZES, line, shape, write_set
@@ -82,11 +82,20 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(models, "_body", lambda backbone, weights: Body())
     monkeypatch.setattr(train, "fit", functools.partial(train.fit, seconds_between_saves=0.0))
     few = {name: darkness.LIGHTS[name] for name in darkness.MAIN}
-    monkeypatch.setattr(darkness, "measure", functools.partial(darkness.measure, lights=few))
+    monkeypatch.setattr(landmarks, "measure", functools.partial(landmarks.measure, lights=few))
     monkeypatch.setattr(synthetic, "landmarks", lambda split, n, *, size: made_up(n, split))
 
 
-# --- variants
+# --- variants; the others are in test_stems.py
+
+VARIANTS = (
+    "linear",
+    "ln(1 + x)",
+    "ln(1 + x), gamma fixed",
+    "divided by mean",
+    "ln(1 + 255x)",
+    "zero-mean ln(1 + 255x)",
+)
 
 
 def built(variant: str, seed: int = 0) -> models.FaceNet:
@@ -716,7 +725,7 @@ def test_full_on_a_tiny_wflw(wflw_tree: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(wflw, "FACES", {"train": 4, "test": 2})
     monkeypatch.setattr(landmarks, "configs", lambda profile: [run])
     few = {name: darkness.LIGHTS[name] for name in darkness.MAIN}
-    monkeypatch.setattr(darkness, "measure", functools.partial(darkness.measure, lights=few))
+    monkeypatch.setattr(landmarks, "measure", functools.partial(landmarks.measure, lights=few))
     sizes = []
     feeder = landmark_networks.feeder
 

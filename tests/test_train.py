@@ -364,6 +364,23 @@ def test_weight_decay_where_it_applies(optimizer: str) -> None:
             torch.testing.assert_close(value, expected)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_rates_multiply_the_recipe_s(optimizer: str) -> None:
+    """A constant gradient moves a parameter by the rate, in proportion."""
+    recipe = Recipe(epochs=1, batch=10, optimizer=optimizer, learning_rate=0.1, weight_decay=0.5, schedule="constant")
+    moved = {}
+    for faster in (1.0, 3.0):
+        model = linear()
+        with torch.no_grad():
+            model.bias.zero_()
+        before = model.weight.detach().clone()
+        fit(model, line, 10, lambda y, _: y.sum(), recipe, decays=lambda p: p.ndim > 1,
+            rates=lambda p, faster=faster: faster if p.ndim == 1 else 1.0)  # fmt: skip
+        moved[faster] = model.bias.detach().clone(), model.weight.detach() - before
+    torch.testing.assert_close(moved[3.0][0], 3 * moved[1.0][0])
+    torch.testing.assert_close(moved[3.0][1], moved[1.0][1])
+
+
 def test_only_the_network_computes_in_bfloat16() -> None:
     seen: list[tuple[torch.dtype, bool]] = []
 

@@ -68,7 +68,7 @@ LEARNED = (
 OTHERS = (
     "instance normalisation", "Weber contrast", "divisive normalisation", "ln of linear light",
     "zero-mean ln of linear light", "colour-invariant edges", "CLAHE 40", "CLAHE, limit learned", "Tan-Triggs",
-    "local contrast",
+    "ln minus local mean", "local contrast", f"{LOCAL}, 7 px",
 )  # fmt: skip
 FUTURE = ("attention", "several scales", f"{OURS}, attention", f"{OURS}, several scales")
 CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAHE 40")

@@ -264,6 +264,7 @@ VARIANTS: dict[str, Variant] = {
     "CLAHE 40": Variant(before=partial(enhance.CLAHE, 40.0, (4, 4))),
     "CLAHE, limit learned": Variant(before=partial(enhance.CLAHE, 2.0, (4, 4), exact=False, trainable=True)),
     "Tan-Triggs": Variant(before=enhance.TanTriggs),
+    "ln minus local mean": Variant(before=partial(enhance.LogContrast, 1 / 255, 15)),
     "local contrast": Variant(before=enhance.LocalContrastNormalize),
     # what the log paper names as future work
     "attention": Variant(attention=True),

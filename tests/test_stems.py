@@ -1,0 +1,152 @@
+"""First layers and remedies by name: what they do to a picture, what they ignore, and that they can be trained."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from facelight import models
+from facelight.experiments import stems
+from facelight.experiments.landmark_networks import build
+from facelight.experiments.stems import LOCAL, OURS, VARIANTS
+from facelight.layers import LogConv2d
+
+WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to no effect, unrounded and without black
+    "divided by mean", OURS, "zero-mean ln(1 + 1000x)", f"{OURS}, channels together", LOCAL, f"{LOCAL}, 7 px",
+    f"{LOCAL}, 31 px", "by local mean", "Weber contrast", "divisive normalisation", "instance normalisation",
+    "zero-mean ln(1 + x / epsilon), epsilon trained", "colour-invariant edges", f"{OURS}, attention",
+    f"{OURS}, several scales", "ln minus local mean",
+}  # fmt: skip
+PARTLY = {f"{OURS}, zero padding", "zero-mean ln of linear light"}  # the border; black, where light is steep
+
+
+def built(variant: str, seed: int = 0) -> models.FaceNet:
+    torch.manual_seed(seed)
+    return build(variant, "resnet18_c4", 68, 32, 0.5, None).eval()
+
+
+def picture(low: float = 0.3, count: int = 2) -> Tensor:
+    """Smooth patches with noise on them, between `low` and 1."""
+    generator = torch.Generator().manual_seed(1)
+    smooth = F.interpolate(torch.rand((count, 3, 6, 6), generator=generator), (48, 48), mode="bilinear")
+    x = (smooth + 0.2 * torch.rand((count, 3, 48, 48), generator=generator)) / 1.2
+    return low + (1 - low) * x
+
+
+@torch.no_grad()
+def first(model: models.FaceNet, x: Tensor) -> Tensor:
+    """What the first layer makes of pictures."""
+    body: nn.Module = model.body
+    return body.get_submodule("conv1")(model.normalize(x))
+
+
+def change(model: models.FaceNet, x: Tensor, other: Tensor) -> float:
+    one, two = first(model, x), first(model, other)
+    return ((one - two).norm() / (one - one.mean((0, 2, 3), keepdim=True)).norm()).item()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weights_in_common_are_the_same_for_one_seed(variant: str) -> None:
+    base, found = (dict(built(name).named_parameters()) for name in ("linear", variant))
+    several = VARIANTS[variant].several
+    common = {n for n in base if not (several and "conv1.layer" in n) and (n in found)}
+    assert all(torch.equal(base[n], found[n]) for n in common)
+    lost = set(base) - common
+    assert all(".bn2." in n for n in lost) if VARIANTS[variant].attention else len(lost) == several
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_can_be_trained_and_survives_black(variant: str) -> None:
+    model = built(variant).train()
+    pred = model(torch.cat([picture(), torch.zeros(1, 3, 48, 48)]))
+    pred.square().mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    assert model.eval()(torch.zeros(1, 3, 48, 48)).isfinite().all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_which_variants_a_factor_leaves_alone(variant: str) -> None:
+    found = change(built(variant), picture(), picture() / 6)
+    if variant in WITHOUT_GAIN:
+        assert found < 0.2
+    elif variant in PARTLY:
+        assert 0.2 < found < 0.5
+    elif not variant.startswith(("CLAHE", "Tan-Triggs", "local contrast")):  # these come close without being meant to
+        assert found > 0.2
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_output_keeps_float32_under_autocast(variant: str) -> None:
+    model, x = built(variant), picture()
+    plain = first(model, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = first(model, x)
+    assert under.dtype == torch.float32
+    torch.testing.assert_close(under, plain)
+
+
+def test_what_ignores_a_colour_cast() -> None:
+    cast = torch.tensor([1.0, 0.7, 0.4]).view(3, 1, 1)
+    for variant, ignores in ((OURS, True), (LOCAL, True), ("by local mean", False), ("divided by mean", False),
+                             (f"{OURS}, channels together", False)):  # fmt: skip
+        assert (change(built(variant), picture(), picture() * cast) < 0.1) == ignores, variant
+
+
+def test_what_ignores_a_ramp() -> None:
+    """Light that falls to a sixth across the picture: locally nearly a factor, for the whole not.
+
+    Division by the mean of a window around the pixel also cancels the slope; zero-mean kernels do not.
+    """
+    ramp = torch.exp(-math.log(6) * torch.linspace(0, 1, 48))
+    found = {v: change(built(v), picture(), picture() * ramp) for v in ("linear", "divided by mean", OURS, LOCAL)}
+    assert found[LOCAL] < 0.15 < found[OURS] < 0.5 * min(found["linear"], found["divided by mean"])
+
+
+def test_local_level_by_hand() -> None:
+    x = torch.rand((1, 3, 9, 9), generator=torch.Generator().manual_seed(0)).double()
+    padded = F.pad(x, (2, 2, 2, 2), mode="replicate")
+    mean = F.avg_pool2d(padded, 5, 1)
+    energy = F.avg_pool2d(padded**2, 5, 1).sqrt()
+    for how, expected in (("mean", 0.45 * x / mean), ("contrast", x / mean - 1), ("energy", 0.45 * x / energy)):
+        torch.testing.assert_close(stems.LocalLevel(how, 5)(x), expected, rtol=2e-3, atol=2e-3)
+    together = 0.45 * x / mean.mean(1, keepdim=True)
+    torch.testing.assert_close(stems.LocalLevel("mean", 5, each=False)(x), together, rtol=2e-3, atol=2e-3)
+
+
+def test_colour_invariant_edges_of_a_grey_step() -> None:
+    """A vertical step is an edge there, and nowhere else; it does not matter how bright it is."""
+    x = torch.full((1, 3, 15, 16), 0.2).double()
+    x[..., 8:] = 0.6
+    layer = stems.ColourInvariantEdges().double()
+    found = layer(x)[0, 0]
+    assert set(found[7].topk(2).indices.tolist()) <= {6, 7, 8, 9}
+    assert found[7, :3].max() < found[7, 7]
+    torch.testing.assert_close(layer(x / 5), found[None, None].expand(-1, 3, -1, -1), rtol=1e-2, atol=1e-2)
+    assert found.mean().abs() < 1e-6
+
+
+def test_attention_sits_in_every_block_and_its_gates_lie_between_0_and_1() -> None:
+    model = built("attention")
+    norms = [m for m in model.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], _BatchNorm)]
+    gated = [m for m in norms if len(m) == 2 and type(m[1]).__name__ == "SqueezeExcitation"]
+    assert len(gated) == 6  # two blocks in each of three stages
+    y = torch.rand(2, 64, 4, 4)
+    ratio = gated[0][1](y) / y
+    assert 0 < ratio.min() <= ratio.max() < 1
+
+
+def test_several_scales_have_the_channels_and_the_size_of_one() -> None:
+    for variant in ("several scales", f"{OURS}, several scales"):
+        stem = built(variant).get_submodule("body.conv1.layer")
+        assert isinstance(stem, stems.SeveralScales)
+        shapes = [tuple(m.weight.shape) for m in stem.modules() if isinstance(m, nn.Conv2d)]
+        assert shapes == [(16, 3, 3, 3), (32, 3, 7, 7), (16, 3, 15, 15)]
+        assert all(isinstance(m, LogConv2d) for m in stem.scales) == variant.startswith(OURS)
+        assert stem(picture()).shape == (2, 64, 24, 24)
