@@ -22,7 +22,17 @@ def parser() -> argparse.ArgumentParser:
     download.add_argument("name", choices=["wflw"])
     download.add_argument("--root", help="folder in which the data set is put (default: FACELIGHT_DATA)")
     run = commands.add_parser("run", help="run an experiment and record what was measured; resumes where it stopped")
-    names = ["preprocessing", "nearest", "learned", "detection", "recognition", "embedding", "landmarks", "beyond"]
+    names = [
+        "preprocessing",
+        "nearest",
+        "learned",
+        "detection",
+        "recognition",
+        "embedding",
+        "landmarks",
+        "beyond",
+        "tone",
+    ]
     run.add_argument("experiment", choices=names)
     run.add_argument("--profile", default="laptop", help="smoke, book, laptop (default) or full")
     return top

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import cast
+
 from facelight.experiments.beyond import Beyond
 from facelight.experiments.detection import Detection
 from facelight.experiments.embedding import Embedding
@@ -12,6 +15,7 @@ from facelight.experiments.nearest import Nearest
 from facelight.experiments.networks import Network
 from facelight.experiments.preprocessing import Preprocessing
 from facelight.experiments.recognition import Recognition
+from facelight.experiments.tone import Tone
 from facelight.results import Record
 
 __all__ = [
@@ -28,10 +32,21 @@ __all__ = [
     "Network",
     "Preprocessing",
     "Recognition",
+    "Tone",
     "run",
 ]
 
-EXPERIMENTS = ("preprocessing", "nearest", "learned", "detection", "recognition", "embedding", "landmarks", "beyond")
+EXPERIMENTS = (
+    "preprocessing",
+    "nearest",
+    "learned",
+    "detection",
+    "recognition",
+    "embedding",
+    "landmarks",
+    "beyond",
+    "tone",
+)
 PROFILES = ("smoke", "book", "laptop", "full")
 
 
@@ -45,8 +60,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
             (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found),
             "recognition" (methods and networks under the same protocols), "embedding" (networks that learned from
-            rendered people), "landmarks" (networks that locate landmarks, in less and less light) or "beyond" (other
-            first layers and remedies for them, in uneven light too).
+            rendered people), "landmarks" (networks that locate landmarks, in less and less light), "beyond" (other first
+            layers and remedies for them, in uneven light too) or "tone" (what such layers cannot tell any more).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
@@ -54,18 +69,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         DataError: a data set that the profile needs is missing.
     """
     from facelight import _check
-    from facelight.experiments import (
-        beyond,
-        detection,
-        embedding,
-        landmarks,
-        learned,
-        nearest,
-        preprocessing,
-        recognition,
-    )
 
     _check.one_of(experiment, EXPERIMENTS, "experiment")
     _check.one_of(profile, PROFILES, "profile")
-    modules = (preprocessing, nearest, learned, detection, recognition, embedding, landmarks, beyond)
-    return dict(zip(EXPERIMENTS, modules, strict=True))[experiment].run(profile)
+    module = importlib.import_module(f"{__name__}.{experiment}")
+    return cast(list[Record], module.run(profile))

@@ -27,7 +27,8 @@ NAME = "beyond"
 LIT = ("", "global", "local")
 DARKEST = 25.0  # of training pictures
 SHORT = replace(RECIPE, epochs=10)  # for all but the headline
-BRIEF = replace(RECIPE, epochs=3)
+BRIEF = replace(RECIPE, epochs=3)  # on real faces, after rendered ones
+RENDERED = replace(RECIPE, epochs=RENDERED_EPOCHS)  # on rendered faces
 FASTER = 30.0  # times the rate of the kernels, for single numbers
 
 RAMPS = (*(f"/{f} ramp {side}" for f in (12, 25) for side in ("left", "right")), "/12 ramp top", "/12 ramp bottom")
@@ -200,16 +201,14 @@ def _lit() -> Iterable[Beyond]:
 def _rendered_faces() -> Iterable[Beyond]:
     """98 points of rendered faces, beside the runs of "landmarks"."""
     for seed in FEW_SEEDS:
-        yield Beyond("synthetic", OURS, seed, recipe=replace(RECIPE, epochs=RENDERED_EPOCHS))
+        yield Beyond("synthetic", OURS, seed, recipe=RENDERED)
 
 
 def _adapted() -> Iterable[Beyond]:
     """A linear network that knows rendered faces goes on, briefly, with real ones: as it is, or with our layer."""
-    first = replace(RECIPE, epochs=RENDERED_EPOCHS)
+    count = landmark_faces.RENDERED[0]
     for seed in FEW_SEEDS:
-        start = Beyond(
-            "w300", "linear", seed, start="synthetic", rendered=landmark_faces.RENDERED[0], first=first, recipe=BRIEF
-        )
+        start = Beyond("w300", "linear", seed, start="synthetic", rendered=count, first=RENDERED, recipe=BRIEF)
         yield start
         for adapted in (False, True):
             yield replace(start, variant=OURS, taught="linear", adapted=adapted)

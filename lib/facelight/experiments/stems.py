@@ -98,7 +98,7 @@ class ColourInvariantEdges(nn.Module):
     Smoothed at a trained scale, the opponent channels E, E', E'' have the gradients g; the result is
     ln(sum |g|^2 / E^2 + e), minus its mean, over its deviation, three times.
 
-    Source: Lengyel, Garg, Milford, van Gemert (2021), doi:10.1109/ICCV48922.2021.00436, their invariant W.
+    Source: Lengyel, Garg, Milford, van Gemert (2021), arXiv:2108.05137, their invariant W.
     """
 
     matrix: Tensor
