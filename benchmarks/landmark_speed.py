@@ -1,8 +1,9 @@
 """What the logarithmic first layer and the feeding of crops cost: `python benchmarks/landmark_speed.py`.
 
-The layer: a training step (forward, backward, optimizer) and inference of one body with a linear first layer and with
-the paper's; for inference also the folded one (`LogConv2d.fold`), and a table of 256 logarithms in place of division
-by 255, logarithm and the checks of its range, before a plain convolution. The loader: a training step that is fed as
+The layer: a training step (forward, backward, optimizer) and inference of one body with a linear first layer, with the
+paper's, and with zero-mean kernels on ln(1 + 255x), edges repeated; for inference also folded (`LogConv2d.fold`), and
+with a table of 256 logarithms in place of division by 255, logarithm and the checks of its range, before a plain
+convolution, in 32 bits throughout. The loader: a training step that is fed as
 the experiment "landmarks" does it, from 8-bit crops, with augmentation and without, and the same step on a batch that
 lies in memory. All of a body are run in turn, many rounds; the ratio of each round to its reference is taken, and
 medians are printed. What a layer adds is less than such ratios scatter on a shared machine; so the first layer is also
@@ -17,6 +18,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -26,10 +28,12 @@ from torch import Tensor, nn
 from facelight import layers, results
 from facelight.data import LandmarkFaces
 from facelight.experiments import landmark_networks, landmark_runs
+from facelight.experiments.stems import OURS, Precise
 
 BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
 FACES = 512  # crops in memory that batches are taken from
 POINTS = 98
+VARIANTS = ("linear", "ln(1 + x)", OURS)
 ALONE = 4  # as many rounds for the first layer alone
 
 
@@ -73,14 +77,21 @@ def stepper(model: nn.Module, bf16: bool) -> Callable[[Tensor, Tensor], None]:
     return step
 
 
+def folded(body: str, variant: str) -> nn.Module:
+    model = network(body, variant).eval()
+    model.body.conv1 = model.body.conv1.fold().to(memory_format=torch.channels_last)
+    return model
+
+
 def by_table(model: nn.Module, alone: bool) -> Callable[[Tensor], Tensor]:
-    """A network, or its first layer, folded, as a function of 8-bit images: logarithms from a table, then a Conv2d."""
+    """A folded network, or its first layer, as a function of 8-bit images: logarithms from a table, then a Conv2d."""
     log_conv = model.body.conv1
     table = layers.log_compress(torch.arange(256) / 255, 1.0, log_conv.epsilon)
-    plain = nn.Conv2d(3, log_conv.out_channels, log_conv.kernel_size, log_conv.stride, log_conv.padding, bias=False)
+    shape = (3, log_conv.out_channels, log_conv.kernel_size, log_conv.stride, log_conv.padding)
+    plain = nn.Conv2d(*shape, bias=False, padding_mode=log_conv.padding_mode)
     plain.weight = nn.Parameter(log_conv.weight.detach().clone())
     body = model.body
-    body.conv1 = plain.to(memory_format=torch.channels_last)
+    body.conv1 = Precise(plain).to(memory_format=torch.channels_last)
     rest = body.conv1 if alone else body
 
     def function(bytes_: Tensor) -> Tensor:
@@ -108,30 +119,29 @@ def layer(body: str, size: int, batch: int, bf16: bool, alone: bool) -> dict[str
     """What the first layer costs, in the network or alone: name -> what is timed, and the name of its reference."""
     images = made_up(size).image[:batch].contiguous(memory_format=torch.channels_last)
     x, y = images.float() / 255, torch.rand((batch, POINTS, 2))
-    nets = {v: network(body, v) for v in ("linear", "ln(1 + x)")}
+    nets = {v: network(body, v) for v in VARIANTS}
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         like = nets["linear"].body.conv1(x)
     steps = {v: learner(n.body.conv1, bf16, like) if alone else stepper(n, bf16) for v, n in nets.items()}
-    linear, log, folded, fused = (network(body, v).eval() for v in ("linear", *["ln(1 + x)"] * 3))
-    folded.body.conv1 = folded.body.conv1.fold().to(memory_format=torch.channels_last)
-    fused.body.conv1 = fused.body.conv1.fold()
-    table = by_table(fused, alone)
-    if alone:
-        linear, log, folded = (net.body.conv1 for net in (linear, log, folded))
 
     @torch.no_grad()
     def infer(function: Callable[[Tensor], Tensor], inputs: Tensor, scaled: bool) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             function(inputs.float() / 255 if scaled else inputs)
 
-    return {
-        "step, linear": (lambda: steps["linear"](x, y), "step, linear"),
-        "step, ln(1 + x)": (lambda: steps["ln(1 + x)"](x, y), "step, linear"),
-        "inference, linear": (lambda: infer(linear, images, True), "inference, linear"),
-        "inference, ln(1 + x)": (lambda: infer(log, images, True), "inference, linear"),
-        "inference, folded": (lambda: infer(folded, images, True), "inference, linear"),
-        "inference, folded, table": (lambda: infer(table, images, False), "inference, linear"),
-    }
+    found: dict[str, tuple[Callable[[], object], str]] = {}
+    for variant in VARIANTS:
+        made = {"": network(body, variant).eval()}
+        if variant != "linear":
+            made[", folded"] = folded(body, variant)
+        functions = {kind: net.body.conv1 if alone else net for kind, net in made.items()}
+        found[f"step, {variant}"] = partial(steps[variant], x, y), "step, linear"
+        for kind, function in functions.items():
+            found[f"inference, {variant}{kind}"] = partial(infer, function, images, True), "inference, linear"
+        if variant != "linear":
+            fused = by_table(folded(body, variant), alone)
+            found[f"inference, {variant}, folded, table"] = partial(infer, fused, images, False), "inference, linear"
+    return found
 
 
 def loader(body: str, size: int, batch: int, bf16: bool) -> dict[str, tuple[Callable[[], object], str]]:
@@ -194,7 +204,7 @@ def main() -> None:
         found[body] = whole | feeding
         for name, value in found[body].items():
             by = f"   by layer {value['by_layer']:.3f}" if "by_layer" in value else ""
-            print(f"  {name:26} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}{by}")
+            print(f"  {name:52} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}{by}")
     if given.save:
         config = {"what": Path(__file__).stem, "batch": given.batch, "bf16": given.bf16, "rounds": given.rounds}
         config |= {"bodies": {body: BODIES[body] for body in given.bodies}, "threads": given.threads}

@@ -60,8 +60,8 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
         experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
             (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found),
             "recognition" (methods and networks under the same protocols), "embedding" (networks that learned from
-            rendered people), "landmarks" (networks that locate landmarks, in less and less light), "beyond" (other first
-            layers and remedies for them, in uneven light too) or "tone" (what such layers cannot tell any more).
+            rendered people), "landmarks" (networks that locate landmarks, in less and less light), "beyond" (other
+            first layers and remedies for them, in uneven light too) or "tone" (what such layers cannot tell).
         profile: "smoke", "book", "laptop" or "full".
 
     Raises:
