@@ -20,7 +20,8 @@ WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to 
     "divided by mean", OURS, "zero-mean ln(1 + 1000x)", f"{OURS}, channels together", LOCAL, f"{LOCAL}, 7 px",
     f"{LOCAL}, 31 px", "by local mean", "Weber contrast", "divisive normalisation", "instance normalisation",
     "zero-mean ln(1 + x / epsilon), epsilon trained", "colour-invariant edges", f"{OURS}, attention",
-    f"{OURS}, several scales", "ln minus local mean",
+    f"{OURS}, several scales", "ln minus local mean", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
+    "zero-mean ln(1 + x / local mean)",
 }  # fmt: skip
 PARTLY = {f"{OURS}, zero padding", "zero-mean ln of linear light"}  # the border; black, where light is steep
 

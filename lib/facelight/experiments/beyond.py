@@ -60,7 +60,7 @@ REFERENCES = ("linear", "ln(1 + x)", "divided by mean", OURS, LOCAL)
 PARTS = (
     "ln(1 + 10x)", "ln(1 + 25x)", "ln(1 + 255x)", "ln(1 + 1000x)", "zero-mean x", "zero-mean ln(1 + x)",
     "zero-mean ln(1 + 10x)", "zero-mean ln(1 + 25x)", "zero-mean ln(1 + 1000x)", f"{OURS}, zero padding",
-    f"{OURS}, channels together",
+    f"{OURS}, channels together", "ln(1 + 255x), edges repeated",
 )  # fmt: skip
 LEARNED = (
     "ln(1 + x), gamma of each channel", "ln(1 + x / epsilon), epsilon trained",
@@ -69,7 +69,8 @@ LEARNED = (
 OTHERS = (
     "instance normalisation", "Weber contrast", "divisive normalisation", "ln of linear light",
     "zero-mean ln of linear light", "colour-invariant edges", "CLAHE 40", "CLAHE, limit learned", "Tan-Triggs",
-    "ln minus local mean", "local contrast", f"{LOCAL}, 7 px",
+    "ln minus local mean", "local contrast", f"{LOCAL}, 7 px", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
+    "zero-mean ln(1 + x / local mean)",
 )  # fmt: skip
 FUTURE = ("attention", "several scales", f"{OURS}, attention", f"{OURS}, several scales")
 CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAHE 40")
@@ -194,7 +195,7 @@ def _lit() -> Iterable[Beyond]:
     """Light in training."""
     for seed in FEW_SEEDS:
         yield Beyond("w300", "linear", seed, recipe=SHORT, lit="global")
-        for variant in ("linear", "divided by mean", OURS):
+        for variant in ("linear", "divided by mean", LOCAL, OURS):
             yield Beyond("w300", variant, seed, recipe=SHORT, lit="local")
 
 
@@ -205,13 +206,19 @@ def _rendered_faces() -> Iterable[Beyond]:
 
 
 def _adapted() -> Iterable[Beyond]:
-    """A linear network that knows rendered faces goes on, briefly, with real ones: as it is, or with our layer."""
+    """A linear network that knows rendered faces goes on, briefly, with real ones: as it is, or with our layer.
+
+    Beside it ours that learned the rendered faces itself, and both from random weights.
+    """
     count = landmark_faces.RENDERED[0]
     for seed in FEW_SEEDS:
         start = Beyond("w300", "linear", seed, start="synthetic", rendered=count, first=RENDERED, recipe=BRIEF)
         yield start
+        yield replace(start, variant=OURS)
         for adapted in (False, True):
             yield replace(start, variant=OURS, taught="linear", adapted=adapted)
+        for variant in ("linear", OURS):
+            yield Beyond("w300", variant, seed, recipe=BRIEF)
 
 
 def _full() -> Iterable[Beyond]:

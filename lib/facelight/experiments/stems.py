@@ -66,22 +66,23 @@ class LocalLevel(nn.Module):
         how: as above.
         window: side of the square of the local mean, pixels, odd; the edge is repeated.
         each: a local mean for each channel; otherwise one for all three.
+        dark: e, added to the local mean.
 
     Source: for "energy" Heeger (1992), doi:10.1017/S0952523800009640.
     Differs from the source: a square window on pixels, without filters of different orientation.
     """
 
-    def __init__(self, how: str = "mean", window: int = 15, *, each: bool = True) -> None:
+    def __init__(self, how: str = "mean", window: int = 15, *, each: bool = True, dark: float = DARKEST) -> None:
         super().__init__()
-        self.how, self.window, self.each = how, window, each
+        self.how, self.window, self.each, self.dark = how, window, each, dark
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W), float >= 0."""
         kept = x if self.each else x.mean(1, keepdim=True)
         if self.how == "energy":
-            return LEVEL * x / (local_mean(kept**2, self.window) + DARKEST**2).sqrt()
+            return LEVEL * x / (local_mean(kept**2, self.window) + self.dark**2).sqrt()
         mean = local_mean(kept, self.window)
-        return (LEVEL * x if self.how == "mean" else x - mean) / (mean + DARKEST)
+        return (LEVEL * x if self.how == "mean" else x - mean) / (mean + self.dark)
 
 
 class LinearLight(nn.Module):
@@ -238,6 +239,7 @@ VARIANTS: dict[str, Variant] = {
     "ln(1 + 10x)": Variant(_plain(1 / 10)),
     "ln(1 + 25x)": Variant(_plain(1 / 25)),
     "ln(1 + 1000x)": Variant(_plain(1 / 1000)),
+    "ln(1 + 255x), edges repeated": Variant(_plain(1 / 255, padding_mode="replicate")),
     "zero-mean x": Variant(_zero(1e3, gamma=1e3, train_gamma=False)),  # 1000 ln(1 + x / 1000) is x to within 0.05 %
     "zero-mean ln(1 + x)": Variant(_zero(1.0)),
     "zero-mean ln(1 + 10x)": Variant(_zero(1 / 10)),
@@ -253,6 +255,9 @@ VARIANTS: dict[str, Variant] = {
     LOCAL: Variant(before=LocalLevel),
     f"{LOCAL}, 7 px": Variant(before=partial(LocalLevel, window=7)),
     f"{LOCAL}, 31 px": Variant(before=partial(LocalLevel, window=31)),
+    f"{LOCAL}, 1/255 added": Variant(before=partial(LocalLevel, dark=1 / 255)),
+    "ln(1 + x / local mean)": Variant(_plain(LEVEL), LocalLevel),  # 0.45 x / m over 0.45
+    "zero-mean ln(1 + x / local mean)": Variant(_zero(LEVEL), LocalLevel),
     "by local mean": Variant(before=partial(LocalLevel, each=False)),
     "Weber contrast": Variant(before=partial(LocalLevel, "contrast")),
     "divisive normalisation": Variant(before=partial(LocalLevel, "energy")),
