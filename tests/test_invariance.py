@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from facelight import illumination
+from facelight.experiments.stems import LocalLevel
 from facelight.layers import LogConv2d
 
 gains = st.floats(1 / 25, 4)
@@ -126,14 +127,49 @@ def test_zero_padding_breaks_what_repeated_pixels_keep() -> None:
     assert inside < 1e-4 < 0.05 < border
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.floats(1 / 6, 1), seeds)
-def test_a_factor_of_linear_light_is_an_offset_at_epsilon_0_055(gain: float, seed: int) -> None:
-    """sRGB is 1.055 l^(1 / 2.4) - 0.055 above its straight part: there x + 0.055 gets the factor gain^(1 / 2.4)."""
-    x = patch(seed, low=0.4)
+@settings(max_examples=60, deadline=None)
+@given(st.floats(1 / 6, 1), epsilons, seeds)
+def test_a_factor_of_linear_light_is_an_offset_at_epsilon_0_055(gain: float, epsilon: float, seed: int) -> None:
+    """sRGB is 1.055 l^(1 / 2.4) - 0.055 above its straight part: there x + 0.055 gets the factor g = gain^(1 / 2.4).
+
+    With another epsilon ln(1 - (0.055 - epsilon) (1 / g - 1) / (x + epsilon)) is left.
+    """
+    x, g = patch(seed, low=0.4), gain ** (1 / 2.4)
     dark = illumination.linear_to_srgb(gain * illumination.srgb_to_linear(x))
     assert dark.min() > 0.0405
-    torch.testing.assert_close((dark + 0.055) / (x + 0.055), torch.full_like(x, gain ** (1 / 2.4)))
+    torch.testing.assert_close((dark + 0.055) / (x + 0.055), torch.full_like(x, g))
     assert moved(layer(0.055, seed), x, dark).max() < 1e-6
-    off = math.log(1.2)
-    assert bool(((dark / x / gain ** (1 / 2.4)).log().abs() < off).all())  # and of x itself nearly that
+    left = torch.log((dark + epsilon) / (x + epsilon)) - math.log(g)
+    torch.testing.assert_close(left, torch.log(1 - (0.055 - epsilon) * (1 / g - 1) / (x + epsilon)))
+    stem = layer(epsilon, seed)
+    assert bool((moved(stem, x, dark) <= bound(stem, left) + 1e-7).all())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.05, 3), seeds)
+def test_any_light_costs_no_more_than_its_spread_over_the_kernel(depth: float, seed: int) -> None:
+    """As epsilon vanishes only the light's logarithm is left; where it is constant over the kernel it costs nothing."""
+    stem, x = layer(1e-8, seed), patch(seed, low=0.1)
+    field = depth * torch.rand((1, 1, 5, 5), dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 2))
+    assert bool((moved(stem, x, x * field.exp()) <= bound(stem, field.expand_as(x)) + 1e-5).all())
+
+
+def test_the_worst_that_rounding_does() -> None:
+    """At epsilon = 1 / 255 ln 1.5, to a value just below half a grey level, which becomes black."""
+    x = torch.linspace(0, 0.1, 100_001, dtype=torch.float64)[None, None]
+    change = (torch.log(1 + 255 * illumination.quantize(x)) - torch.log(1 + 255 * x)).abs()
+    assert abs(change.max().item() - math.log(1.5)) < 1e-3
+    assert abs(x.flatten()[change.flatten().argmax()].item() - 1 / 510) < 1e-4
+
+
+def test_local_division_cancels_a_slope_on_symmetric_content_only() -> None:
+    """The mean of the window is weighted by what is in it: beside an edge the slope is not quite gone."""
+    ramp = torch.exp(0.02 * (torch.arange(31, dtype=torch.float64) - 15)).expand(1, 1, 31, 31)
+    flat = torch.full((1, 1, 31, 31), 0.5, dtype=torch.float64)
+    edge = flat.clone()
+    edge[..., 16:] = 0.1
+    local = LocalLevel()
+    middle = (..., 15, 15)
+    for x, most, least in ((flat, 0.01, 0.0), (edge, 0.1, 0.01)):
+        change = (local(x * ramp)[middle] / local(x)[middle]).log().abs().item()
+        assert least <= change < most
