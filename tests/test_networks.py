@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from facelight import train
 from facelight.data import LitFaces
 from facelight.experiments import FAMILY, Enhancer, Network, networks
+from facelight.experiments.stems import LOCAL, OURS, ContrastNormalized
 from facelight.layers import LogConv2d
 
 SIDE = 24
@@ -175,7 +176,7 @@ def test_light_after_a_move_of_a_white_picture() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "vgg16"])
-@pytest.mark.parametrize("stem", networks.STEMS)
+@pytest.mark.parametrize("stem", [*networks.STEMS, *networks.BEYOND])
 def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if backbone == "vgg16":  # half a gigabyte of weights that nobody looks at
         monkeypatch.setattr(nn.Linear, "reset_parameters", lambda self: None)
@@ -185,12 +186,14 @@ def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPat
     first = body.conv1 if backbone == "resnet18" else body.features[0]
     logarithm = {
         "linear": None, "ln(1 + x)": (1.0, False), "ln(1 + 255x)": (1 / 255, False),
-        "zero-mean ln(1 + 255x)": (1 / 255, True),
+        "zero-mean ln(1 + 255x)": (1 / 255, True), f"{OURS}, edges repeated": (1 / 255, True),
+        f"{OURS}, contrast normalised": (1 / 255, True), "divided by mean": None, LOCAL: None,
     }[stem]  # fmt: skip
+    assert first.padding_mode == ("replicate" if stem in networks.BEYOND and logarithm else "zeros")
     if logarithm is None:
         assert type(first) is nn.Conv2d
     else:
-        assert type(first) is LogConv2d
+        assert type(first) is (ContrastNormalized if "contrast" in stem else LogConv2d)
         assert (first.epsilon.item(), first.zero_mean) == (pytest.approx(logarithm[0]), logarithm[1])
     others = [m for m in body.modules() if isinstance(m, nn.Conv2d) and m is not first]
     assert others
@@ -200,7 +203,7 @@ def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPat
 def test_every_stem_gives_scores_for_grey_and_black_pictures() -> None:
     x = torch.rand((2, 1, SIDE, SIDE), generator=generator())
     x[1] = 0
-    for stem in networks.STEMS:
+    for stem in (*networks.STEMS, *networks.BEYOND):
         y = networks.build(Network(stem=stem), 5).eval()(x)
         assert y.shape == (2, 5)
         assert y.isfinite().all()
@@ -224,7 +227,7 @@ def test_initial_weights_are_a_function_of_the_seed_and_equal_for_all_stems(monk
     plain = started(Network(), 5, monkeypatch)
     train.seed_everything(77)
     before = global_state()
-    for stem in networks.STEMS:
+    for stem in (*networks.STEMS, *networks.BEYOND):
         other = started(Network(stem=stem, changes=(), label_smoothing=0.1, flip_test=True), 5, monkeypatch)
         assert plain.keys() <= other.keys()
         assert {k.split(".")[-1] for k in other.keys() - plain.keys()} <= {"gamma", "log_epsilon"}

@@ -21,7 +21,7 @@ WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to 
     f"{LOCAL}, 31 px", "by local mean", "Weber contrast", "divisive normalisation", "instance normalisation",
     "zero-mean ln(1 + x / epsilon), epsilon trained", "colour-invariant edges", f"{OURS}, attention",
     f"{OURS}, several scales", "ln minus local mean", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
-    "zero-mean ln(1 + x / local mean)",
+    "zero-mean ln(1 + x / local mean)", f"{OURS}, contrast normalised",
 }  # fmt: skip
 PARTLY = {f"{OURS}, zero padding", "zero-mean ln of linear light"}  # the border; black, where light is steep
 
@@ -131,6 +131,16 @@ def test_colour_invariant_edges_of_a_grey_step() -> None:
     assert found[7, :3].max() < found[7, 7]
     torch.testing.assert_close(layer(x / 5), found[None, None].expand(-1, 3, -1, -1), rtol=1e-2, atol=1e-2)
     assert found.mean().abs() < 1e-6
+
+
+def test_normalised_contrast_by_hand() -> None:
+    conv = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+    layer = stems.ContrastNormalized.from_conv(conv, epsilon=1 / 255, zero_mean=True, padding_mode="replicate")
+    z = LogConv2d.from_conv(conv, epsilon=1 / 255, zero_mean=True, padding_mode="replicate")(picture())
+    energy = F.avg_pool2d(F.pad(z.square().mean(1, keepdim=True), (3, 3, 3, 3), mode="replicate"), 7, 1)
+    torch.testing.assert_close(layer(picture()), z / (energy + 0.03**2).sqrt(), rtol=1e-4, atol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer(picture()), z / (energy + 0.03**2).sqrt(), rtol=1e-4, atol=1e-4)
 
 
 def test_attention_sits_in_every_block_and_its_gates_lie_between_0_and_1() -> None:

@@ -60,7 +60,7 @@ REFERENCES = ("linear", "ln(1 + x)", "divided by mean", OURS, LOCAL)
 PARTS = (
     "ln(1 + 10x)", "ln(1 + 25x)", "ln(1 + 255x)", "ln(1 + 1000x)", "zero-mean x", "zero-mean ln(1 + x)",
     "zero-mean ln(1 + 10x)", "zero-mean ln(1 + 25x)", "zero-mean ln(1 + 1000x)", f"{OURS}, zero padding",
-    f"{OURS}, channels together", "ln(1 + 255x), edges repeated",
+    f"{OURS}, channels together", f"{OURS}, contrast normalised", "ln(1 + 255x), edges repeated",
 )  # fmt: skip
 LEARNED = (
     "ln(1 + x), gamma of each channel", "ln(1 + x / epsilon), epsilon trained",

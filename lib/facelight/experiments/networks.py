@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +14,17 @@ from torch import Tensor, nn
 from facelight import _check, illumination, models, train
 from facelight.data.samples import LitFaces
 from facelight.experiments.enhancers import Enhancer
-from facelight.layers import LogConv2d
+from facelight.experiments.stems import LOCAL, OURS, VARIANTS, Precise, Variant
 
-# Name of a first layer -> options of `LogConv2d` in place of the first convolution; None keeps it.
-STEMS: dict[str, dict[str, Any] | None] = {
-    "linear": None,
-    "ln(1 + x)": {"epsilon": 1.0},
-    "ln(1 + 255x)": {"epsilon": 1 / 255},
-    "zero-mean ln(1 + 255x)": {"epsilon": 1 / 255, "zero_mean": True},
+# Name of a first layer -> what it is; a chapter for each half.
+STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 + x)", "ln(1 + 255x)")} | {
+    OURS: VARIANTS[f"{OURS}, zero padding"]
+}
+BEYOND: dict[str, Variant] = {
+    f"{OURS}, edges repeated": VARIANTS[OURS],
+    f"{OURS}, contrast normalised": VARIANTS[f"{OURS}, contrast normalised"],
+    "divided by mean": VARIANTS["divided by mean"],
+    LOCAL: VARIANTS[LOCAL],
 }
 CHANGES = ("move", "flip", "relight", "erase")
 
@@ -33,7 +35,7 @@ class Network:
 
     Args:
         backbone: see `models.face_classifier`.
-        stem: a key of `STEMS`.
+        stem: a key of `STEMS` or `BEYOND`.
         weights: None, from scratch, or "imagenet".
         changes: what happens to a training picture before it is enhanced, in this order, rounded to grey levels after
             each: "move", rotation up to 5 degrees, shift up to 4 % of the side, size up to 5 %; "flip", mirrored every
@@ -53,7 +55,7 @@ class Network:
     recipe: train.Recipe = field(default_factory=train.Recipe)
 
     def __post_init__(self) -> None:
-        _check.one_of(self.stem, tuple(STEMS), "stem")
+        _check.one_of(self.stem, (*STEMS, *BEYOND), "stem")
         for change in self.changes:
             _check.one_of(change, CHANGES, "changes")
         _check.one_of(self.backbone, models.BACKBONES, "backbone")
@@ -114,9 +116,12 @@ def recognise(
 
 def build(network: Network, classes: int) -> nn.Module:
     """The network with random (or ImageNet) weights."""
-    options = STEMS[network.stem]
-    stem = None if options is None else functools.partial(LogConv2d.from_conv, **options)
-    return models.face_classifier(network.backbone, classes, stem=stem, weights=network.weights)
+    variant = (STEMS | BEYOND)[network.stem]
+    stem = None if variant.linear else variant.stem
+    model = models.face_classifier(network.backbone, classes, stem=stem, weights=network.weights)
+    if variant.before is not None:
+        model.normalize = nn.Sequential(Precise(variant.before()), model.normalize)
+    return model
 
 
 def scores(model: nn.Module, enhancer: Enhancer, faces: LitFaces, *, flip: bool, bf16: bool) -> Tensor:

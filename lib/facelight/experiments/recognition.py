@@ -156,7 +156,7 @@ def configs(profile: str) -> list[Recognition]:
     if profile in ("smoke", "book"):
         return list(_small())
     without = [*_classical(), *_windows(), *_offsets(), *_patterns()]
-    return [*without, *_networks(), *_on_pie(), *_paper(profile), *_readings(profile)]
+    return [*without, *_networks(), *_on_pie(), *_paper(profile), *_readings(profile), *_beyond()]
 
 
 def _small() -> Iterable[Recognition]:
@@ -228,6 +228,12 @@ def _networks() -> Iterable[Recognition]:
     relit = [(enhancer, replace(network, changes=("move", "flip", "relight"))) for enhancer, network in kinds]
     for (enhancer, network), seed in product(relit, SEEDS):
         yield Recognition("yaleb", "subset 1", enhancer, seed, SMALL, network=network)
+
+
+def _beyond() -> Iterable[Recognition]:
+    """First layers that ignore the light, with the budget of the others."""
+    for seed, protocol, stem in product(SEEDS, LIT[:3], networks.BEYOND):
+        yield Recognition("yaleb", protocol, Enhancer(), seed, SMALL, network=_network(stem))
 
 
 def _on_pie() -> Iterable[Recognition]:
