@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from facelight import layers, results
 from facelight.data import LandmarkFaces
 from facelight.experiments import landmark_networks, landmark_runs
-from facelight.experiments.stems import OURS, Precise
+from facelight.experiments.first_layers import Precise
+from facelight.experiments.stems import OURS
 
 BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
 FACES = 512  # crops in memory that batches are taken from

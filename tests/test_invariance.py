@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from facelight import illumination
-from facelight.experiments.stems import LocalLevel
+from facelight.experiments.first_layers import LocalLevel
 from facelight.layers import LogConv2d
 
 gains = st.floats(1 / 25, 4)

@@ -22,9 +22,9 @@ from facelight.data.landmarks import LANDMARKS_68
 from facelight.data.samples import Annotations
 from facelight.data.sources import DataError
 from facelight.experiments import Landmarks, darkness, landmark_faces, landmark_networks, landmarks
+from facelight.experiments.first_layers import MeanLevel
 from facelight.experiments.landmark_faces import Sets
 from facelight.experiments.landmark_networks import Wing, build
-from facelight.experiments.stems import MeanLevel
 from facelight.layers import LogConv2d
 from test_recognition import Stop, epochs_of
 from test_wflw import SIZES, line, shape, write_set

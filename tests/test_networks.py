@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from facelight import train
 from facelight.data import LitFaces
 from facelight.experiments import FAMILY, Enhancer, Network, networks
-from facelight.experiments.stems import LOCAL, OURS, ContrastNormalized
+from facelight.experiments.first_layers import ContrastNormalized
+from facelight.experiments.stems import LOCAL, OURS
 from facelight.layers import LogConv2d
 
 SIDE = 24

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facelight import models
-from facelight.experiments import stems
+from facelight.experiments import first_layers
 from facelight.experiments.landmark_networks import build
 from facelight.experiments.stems import LOCAL, OURS, VARIANTS
 from facelight.layers import LogConv2d
@@ -21,7 +21,9 @@ WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to 
     f"{LOCAL}, 31 px", "by local mean", "Weber contrast", "divisive normalisation", "instance normalisation",
     "zero-mean ln(1 + x / epsilon), epsilon trained", "colour-invariant edges", f"{OURS}, attention",
     f"{OURS}, several scales", "ln minus local mean", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
-    "zero-mean ln(1 + x / local mean)", f"{OURS}, contrast normalised",
+    "zero-mean ln(1 + x / local mean)", f"{OURS}, contrast normalised", f"{LOCAL}, zero-mean, contrast normalised",
+    "zero-mean ln(1 + x / local mean), contrast normalised", "zero-mean ln(1 + 25x), contrast normalised",
+    "zero-mean x, contrast normalised",
 }  # fmt: skip
 PARTLY = {f"{OURS}, zero padding", "zero-mean ln of linear light"}  # the border; black, where light is steep
 
@@ -116,16 +118,16 @@ def test_local_level_by_hand() -> None:
     mean = F.avg_pool2d(padded, 5, 1)
     energy = F.avg_pool2d(padded**2, 5, 1).sqrt()
     for how, expected in (("mean", 0.45 * x / mean), ("contrast", x / mean - 1), ("energy", 0.45 * x / energy)):
-        torch.testing.assert_close(stems.LocalLevel(how, 5)(x), expected, rtol=2e-3, atol=2e-3)
+        torch.testing.assert_close(first_layers.LocalLevel(how, 5)(x), expected, rtol=2e-3, atol=2e-3)
     together = 0.45 * x / mean.mean(1, keepdim=True)
-    torch.testing.assert_close(stems.LocalLevel("mean", 5, each=False)(x), together, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(first_layers.LocalLevel("mean", 5, each=False)(x), together, rtol=2e-3, atol=2e-3)
 
 
 def test_colour_invariant_edges_of_a_grey_step() -> None:
     """A vertical step is an edge there, and nowhere else; it does not matter how bright it is."""
     x = torch.full((1, 3, 15, 16), 0.2).double()
     x[..., 8:] = 0.6
-    layer = stems.ColourInvariantEdges().double()
+    layer = first_layers.ColourInvariantEdges().double()
     found = layer(x)[0, 0]
     assert set(found[7].topk(2).indices.tolist()) <= {6, 7, 8, 9}
     assert found[7, :3].max() < found[7, 7]
@@ -135,7 +137,7 @@ def test_colour_invariant_edges_of_a_grey_step() -> None:
 
 def test_normalised_contrast_by_hand() -> None:
     conv = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
-    layer = stems.ContrastNormalized.from_conv(conv, epsilon=1 / 255, zero_mean=True, padding_mode="replicate")
+    layer = first_layers.ContrastNormalized.from_conv(conv, epsilon=1 / 255, zero_mean=True, padding_mode="replicate")
     z = LogConv2d.from_conv(conv, epsilon=1 / 255, zero_mean=True, padding_mode="replicate")(picture())
     energy = F.avg_pool2d(F.pad(z.square().mean(1, keepdim=True), (3, 3, 3, 3), mode="replicate"), 7, 1)
     torch.testing.assert_close(layer(picture()), z / (energy + 0.03**2).sqrt(), rtol=1e-4, atol=1e-4)
@@ -156,7 +158,7 @@ def test_attention_sits_in_every_block_and_its_gates_lie_between_0_and_1() -> No
 def test_several_scales_have_the_channels_and_the_size_of_one() -> None:
     for variant in ("several scales", f"{OURS}, several scales"):
         stem = built(variant).get_submodule("body.conv1.layer")
-        assert isinstance(stem, stems.SeveralScales)
+        assert isinstance(stem, first_layers.SeveralScales)
         shapes = [tuple(m.weight.shape) for m in stem.modules() if isinstance(m, nn.Conv2d)]
         assert shapes == [(16, 3, 3, 3), (32, 3, 7, 7), (16, 3, 15, 15)]
         assert all(isinstance(m, LogConv2d) for m in stem.scales) == variant.startswith(OURS)

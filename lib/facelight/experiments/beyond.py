@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from facelight import _check
 from facelight.experiments import darkness, landmark_faces, landmark_networks, landmarks
 from facelight.experiments._runs import RECORDING, measure_all
+from facelight.experiments.first_layers import LEVEL
 from facelight.experiments.landmark_faces import POINTS, Sets
 from facelight.experiments.landmark_runs import FEW_SEEDS, RECIPE, RENDERED_EPOCHS, SEEDS, Landmarks
-from facelight.experiments.stems import LEVEL, LOCAL, OURS, VARIANTS
+from facelight.experiments.stems import ADAPTIVE, LOCAL, NORMALISED, OURS, VARIANTS
 from facelight.layers import LogConv2d
 from facelight.results import Record
 
@@ -56,11 +57,12 @@ FEW = {
 }
 """The lights of runs of fewer epochs than the headline's."""
 
+HEADLINE = (OURS, LOCAL, NORMALISED, ADAPTIVE)
 REFERENCES = ("linear", "ln(1 + x)", "divided by mean", OURS, LOCAL)
 PARTS = (
     "ln(1 + 10x)", "ln(1 + 25x)", "ln(1 + 255x)", "ln(1 + 1000x)", "zero-mean x", "zero-mean ln(1 + x)",
     "zero-mean ln(1 + 10x)", "zero-mean ln(1 + 25x)", "zero-mean ln(1 + 1000x)", f"{OURS}, zero padding",
-    f"{OURS}, channels together", f"{OURS}, contrast normalised", "ln(1 + 255x), edges repeated",
+    f"{OURS}, channels together", "ln(1 + 255x), edges repeated",
 )  # fmt: skip
 LEARNED = (
     "ln(1 + x), gamma of each channel", "ln(1 + x / epsilon), epsilon trained",
@@ -70,7 +72,10 @@ OTHERS = (
     "instance normalisation", "Weber contrast", "divisive normalisation", "ln of linear light",
     "zero-mean ln of linear light", "colour-invariant edges", "CLAHE 40", "CLAHE, limit learned", "Tan-Triggs",
     "ln minus local mean", "local contrast", f"{LOCAL}, 7 px", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
-    "zero-mean ln(1 + x / local mean)",
+)  # fmt: skip
+FURTHER = (
+    NORMALISED, ADAPTIVE, f"{ADAPTIVE}, contrast normalised", "zero-mean x, contrast normalised",
+    "zero-mean ln(1 + 25x), contrast normalised", f"{LOCAL}, zero-mean, contrast normalised",
 )  # fmt: skip
 FUTURE = ("attention", "several scales", f"{OURS}, attention", f"{OURS}, several scales")
 CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAHE 40")
@@ -180,14 +185,14 @@ def _candidates() -> Iterable[Beyond]:
 def _main() -> Iterable[Beyond]:
     """The headline, beside the runs of the experiment "landmarks" with the same recipe and seeds."""
     for seed in SEEDS:
-        yield Beyond("w300", OURS, seed)
-        yield Beyond("w300", LOCAL, seed)
+        for variant in HEADLINE:
+            yield Beyond("w300", variant, seed)
         yield Beyond("w300", "linear", seed, lit="local")
 
 
 def _others() -> Iterable[Beyond]:
     """Every variant, in less time."""
-    for seed, variant in product(FEW_SEEDS, (*REFERENCES, *PARTS, *LEARNED, *OTHERS, *FUTURE)):
+    for seed, variant in product(FEW_SEEDS, (*REFERENCES, *PARTS, *FURTHER, *LEARNED, *OTHERS, *FUTURE)):
         yield Beyond("w300", variant, seed, recipe=SHORT, faster=FASTER if variant in LEARNED else 1.0)
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from facelight import _check, illumination, models, train
 from facelight.data.samples import LitFaces
 from facelight.experiments.enhancers import Enhancer
-from facelight.experiments.stems import LOCAL, OURS, VARIANTS, Precise, Variant
+from facelight.experiments.first_layers import Precise
+from facelight.experiments.stems import LOCAL, NORMALISED, OURS, VARIANTS, Variant
 
 # Name of a first layer -> what it is; a chapter for each half.
 STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 + x)", "ln(1 + 255x)")} | {
@@ -22,7 +23,7 @@ STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 +
 }
 BEYOND: dict[str, Variant] = {
     f"{OURS}, edges repeated": VARIANTS[OURS],
-    f"{OURS}, contrast normalised": VARIANTS[f"{OURS}, contrast normalised"],
+    NORMALISED: VARIANTS[NORMALISED],
     "divided by mean": VARIANTS["divided by mean"],
     LOCAL: VARIANTS[LOCAL],
 }

@@ -1,0 +1,171 @@
+"""Modules that stand before, or in place of, the first convolution of a network; which are compared: `stems`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facelight import illumination
+from facelight.enhance._filters import local_mean
+from facelight.layers import LogConv2d
+
+LEVEL = 0.45  # mean of ImageNet's pictures, which divided pictures are given
+DARKEST = 0.1 / 255  # added to local means: far below one grey level
+
+
+class Precise(nn.Module):
+    """A layer that computes in float32 under autocast and leaves its output so.
+
+    All variants have their first layer in it, so that they do not differ in precision; and gamma's gradient, a
+    difference of large numbers in front of batch normalisation, is not lost in the rounding of bfloat16.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer of x in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer(x.float())
+
+
+class MeanLevel(nn.Module):
+    """Divide each image by its mean over pixels and channels, and multiply it by a level.
+
+    A factor on all of its values changes nothing, as long as nothing is rounded or saturates.
+
+    Args:
+        level: mean of the result.
+    """
+
+    def __init__(self, level: float = LEVEL) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W), float >= 0; a black one stays black."""
+        smallest = torch.finfo(x.dtype).tiny
+        return self.level * (x / x.mean((1, 2, 3), keepdim=True).clamp_min(smallest))
+
+
+class LocalLevel(nn.Module):
+    """Compare each pixel with its surroundings, in one of three ways.
+
+    "mean": level x / (m + e), divided by the local mean; "contrast": (x - m) / (m + e), Weber's; "energy":
+    level x / sqrt(m2 + e^2), divided by the root of the local mean of squares, divisive normalisation.
+
+    Args:
+        how: as above.
+        window: side of the square of the local mean, pixels, odd; the edge is repeated.
+        each: a local mean for each channel; otherwise one for all three.
+        dark: e, added to the local mean.
+
+    Source: for "energy" Heeger (1992), doi:10.1017/S0952523800009640.
+    Differs from the source: a square window on pixels, without filters of different orientation.
+    """
+
+    def __init__(self, how: str = "mean", window: int = 15, *, each: bool = True, dark: float = DARKEST) -> None:
+        super().__init__()
+        self.how, self.window, self.each, self.dark = how, window, each, dark
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W), float >= 0."""
+        kept = x if self.each else x.mean(1, keepdim=True)
+        if self.how == "energy":
+            return LEVEL * x / (local_mean(kept**2, self.window) + self.dark**2).sqrt()
+        mean = local_mean(kept, self.window)
+        return (LEVEL * x if self.how == "mean" else x - mean) / (mean + self.dark)
+
+
+class LinearLight(nn.Module):
+    """Decode sRGB values to linear light."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1]."""
+        return illumination.srgb_to_linear(x)
+
+
+class ColourInvariantEdges(nn.Module):
+    """Edges of three colour channels relative to the light, as a logarithm, normalised over the image.
+
+    Smoothed at a trained scale, the opponent channels E, E', E'' have the gradients g; the result is
+    ln(sum |g|^2 / E^2 + e), minus its mean, over its deviation, three times.
+
+    Source: Lengyel, Garg, Milford, van Gemert (2021), arXiv:2108.05137, their invariant W.
+    """
+
+    matrix: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(()))  # the deviation of the Gaussian is 2 to this power, pixels
+        self.register_buffer("matrix", torch.tensor([[0.06, 0.63, 0.27], [0.3, 0.04, -0.35], [0.34, -0.6, 0.17]]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W), float >= 0."""
+        sigma = 2 ** self.scale.clamp(-2.5, 2.5)
+        radius = math.ceil(3 * sigma.item())
+        place = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+        smooth = torch.exp(-(place**2) / (2 * sigma**2))
+        smooth = smooth / smooth.sum()
+        slope = -place / sigma**2 * smooth
+        opponent = F.pad(torch.einsum("oc,bchw->bohw", self.matrix.to(x), x), (radius,) * 4, mode="replicate")
+
+        def filtered(down: Tensor, across: Tensor) -> Tensor:
+            y = F.conv2d(opponent, down.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
+            return F.conv2d(y, across.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
+
+        light = filtered(smooth, smooth)[:, :1]
+        edges = (filtered(slope, smooth) ** 2 + filtered(smooth, slope) ** 2).sum(1, keepdim=True)
+        return F.instance_norm(torch.log(edges / (light**2 + DARKEST**2) + 1e-4)).expand(-1, 3, -1, -1)
+
+
+class SharedZeroMean(LogConv2d):
+    """A `LogConv2d` whose kernels sum to zero over all channels together, not over each."""
+
+    def kernel(self) -> Tensor:
+        """The weights minus their mean over channels and positions."""
+        return self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+
+
+class ContrastNormalized(LogConv2d):
+    """A `LogConv2d` whose output z is divided by its energy around: z / sqrt(m + e^2), in float32 throughout.
+
+    m is the mean of z^2 over the channels and 7x7 positions, the edge repeated; e = 0.03, about a third of the
+    deviation of z with kernels as PyTorch draws them for 64 channels.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W), float >= 0."""
+        with torch.autocast(x.device.type, enabled=False):
+            z = super().forward(x.float())
+            energy = local_mean(z.square().mean(1, keepdim=True), 7)
+            return z / (energy + 0.03**2).sqrt()
+
+
+class SeveralScales(nn.Module):
+    """Kernels of 3, 7 and 15 pixels side by side, a quarter, a half and a quarter of the channels.
+
+    Args:
+        conv: what they replace, for channels and stride.
+        makes: makes a layer of each.
+    """
+
+    def __init__(self, conv: nn.Conv2d, makes: Callable[[nn.Conv2d], nn.Module]) -> None:
+        super().__init__()
+        quarter = conv.out_channels // 4
+        found = []
+        for kernel, channels in ((3, quarter), (7, conv.out_channels - 2 * quarter), (15, quarter)):
+            one = nn.Conv2d(conv.in_channels, channels, kernel, 2, kernel // 2, bias=False)
+            nn.init.kaiming_normal_(one.weight, mode="fan_out", nonlinearity="relu")
+            found.append(makes(one))
+        self.scales = nn.ModuleList(found)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W) to maps of half the size."""
+        return torch.cat([scale(x) for scale in self.scales], dim=1)
