@@ -20,7 +20,7 @@ from facelight.experiments._runs import RECORDING, measure_all
 from facelight.experiments.first_layers import LEVEL
 from facelight.experiments.landmark_faces import POINTS, Sets
 from facelight.experiments.landmark_runs import FEW_SEEDS, RECIPE, RENDERED_EPOCHS, SEEDS, Landmarks
-from facelight.experiments.stems import ADAPTIVE, LOCAL, NORMALISED, OURS, VARIANTS
+from facelight.experiments.stems import ADAPTIVE, BOTH, LOCAL, NORMALISED, OURS, VARIANTS
 from facelight.layers import LogConv2d
 from facelight.results import Record
 
@@ -57,7 +57,7 @@ FEW = {
 }
 """The lights of runs of fewer epochs than the headline's."""
 
-HEADLINE = (OURS, LOCAL, NORMALISED, ADAPTIVE)
+HEADLINE = (OURS, LOCAL, BOTH)
 REFERENCES = ("linear", "ln(1 + x)", "divided by mean", OURS, LOCAL)
 PARTS = (
     "ln(1 + 10x)", "ln(1 + 25x)", "ln(1 + 255x)", "ln(1 + 1000x)", "zero-mean x", "zero-mean ln(1 + x)",
@@ -74,7 +74,7 @@ OTHERS = (
     "ln minus local mean", "local contrast", f"{LOCAL}, 7 px", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
 )  # fmt: skip
 FURTHER = (
-    NORMALISED, ADAPTIVE, f"{ADAPTIVE}, contrast normalised", "zero-mean x, contrast normalised",
+    BOTH, NORMALISED, ADAPTIVE, "zero-mean x, contrast normalised",
     "zero-mean ln(1 + 25x), contrast normalised", f"{LOCAL}, zero-mean, contrast normalised",
 )  # fmt: skip
 FUTURE = ("attention", "several scales", f"{OURS}, attention", f"{OURS}, several scales")
@@ -200,7 +200,7 @@ def _lit() -> Iterable[Beyond]:
     """Light in training."""
     for seed in FEW_SEEDS:
         yield Beyond("w300", "linear", seed, recipe=SHORT, lit="global")
-        for variant in ("linear", "divided by mean", LOCAL, OURS):
+        for variant in ("linear", "divided by mean", *HEADLINE):
             yield Beyond("w300", variant, seed, recipe=SHORT, lit="local")
 
 

@@ -15,7 +15,7 @@ from facelight import _check, illumination, models, train
 from facelight.data.samples import LitFaces
 from facelight.experiments.enhancers import Enhancer
 from facelight.experiments.first_layers import Precise
-from facelight.experiments.stems import LOCAL, NORMALISED, OURS, VARIANTS, Variant
+from facelight.experiments.stems import BOTH, LOCAL, NORMALISED, OURS, VARIANTS, Variant
 
 # Name of a first layer -> what it is; a chapter for each half.
 STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 + x)", "ln(1 + 255x)")} | {
@@ -24,7 +24,7 @@ STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 +
 BEYOND: dict[str, Variant] = {
     f"{OURS}, edges repeated": VARIANTS[OURS],
     NORMALISED: VARIANTS[NORMALISED],
-    "divided by mean": VARIANTS["divided by mean"],
+    BOTH: VARIANTS[BOTH],
     LOCAL: VARIANTS[LOCAL],
 }
 CHANGES = ("move", "flip", "relight", "erase")

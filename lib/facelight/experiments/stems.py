@@ -94,6 +94,7 @@ OURS = "zero-mean ln(1 + 255x)"
 LOCAL = "by local mean, each channel"
 NORMALISED = f"{OURS}, contrast normalised"
 ADAPTIVE = "zero-mean ln(1 + x / local mean)"
+BOTH = f"{ADAPTIVE}, contrast normalised"
 
 VARIANTS: dict[str, Variant] = {
     "linear": Variant(),
@@ -119,7 +120,7 @@ VARIANTS: dict[str, Variant] = {
         _zero(1e3, gamma=3e4, train_gamma=False, kind=ContrastNormalized)
     ),
     "zero-mean ln(1 + 25x), contrast normalised": Variant(_zero(1 / 25, kind=ContrastNormalized)),
-    f"{ADAPTIVE}, contrast normalised": Variant(_zero(LEVEL, kind=ContrastNormalized), LocalLevel),
+    BOTH: Variant(_zero(LEVEL, kind=ContrastNormalized), LocalLevel),
     f"{LOCAL}, zero-mean, contrast normalised": Variant(
         _zero(1e3, gamma=1e3, train_gamma=False, kind=ContrastNormalized), LocalLevel
     ),
