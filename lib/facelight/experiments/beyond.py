@@ -57,7 +57,7 @@ FEW = {
 }
 """The lights of runs of fewer epochs than the headline's."""
 
-HEADLINE = (OURS, LOCAL, BOTH)
+HEADLINE = (OURS, LOCAL, NORMALISED, BOTH)
 REFERENCES = ("linear", "ln(1 + x)", "divided by mean", OURS, LOCAL)
 PARTS = (
     "ln(1 + 10x)", "ln(1 + 25x)", "ln(1 + 255x)", "ln(1 + 1000x)", "zero-mean x", "zero-mean ln(1 + x)",
