@@ -203,3 +203,14 @@ def test_smoke_measures_two_networks_and_saves_nothing(monkeypatch: pytest.Monke
     assert set(found[0].metrics["lights"]) == set(FEW)
     assert set(found[0].metrics["batch_statistics"]) == set(STATISTICS)
     assert not (tmp_path / "records").exists()
+
+
+def test_short_runs_record_fewer_lights_and_neither_curves_nor_groups(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beyond, "LIGHTS", beyond.FEW | {"x2": LIGHTS["x2"]})
+    monkeypatch.setattr(beyond, "RECIPE", RECIPE)
+    long = beyond.measure(CONFIG, SETS)
+    short = beyond.measure(replace(CONFIG, recipe=replace(RECIPE, epochs=1)), SETS)
+    assert set(long) - set(short) == {"groups", "ced"}
+    assert set(long["lights"]) - set(short["lights"]) == {"x2"}
