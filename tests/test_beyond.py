@@ -30,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny body, a few lights, a cache of its own, few rendered faces."""
     monkeypatch.setenv("FACELIGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models, "_body", lambda backbone, weights: Body())
-    monkeypatch.setattr(beyond, "FEW", {name: FEW[name] for name in STATISTICS})
+    monkeypatch.setattr(beyond, "FEW", {name: FEW[name] for name in (*darkness.MAIN, *STATISTICS)})
     monkeypatch.setattr("facelight.data.synthetic.landmarks", functools.lru_cache(render))
 
 

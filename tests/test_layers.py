@@ -389,7 +389,7 @@ def test_log_stem_by_name_and_on_a_bare_convolution():
         (nn.Sequential(nn.Linear(3, 2)), None, ValueError, "Sequential has no Conv2d to replace"),
         (nn.Sequential(nn.Conv2d(3, 2, 3)), "stem", ValueError, "no module is called 'stem'.*named_modules"),
         (nn.Sequential(LogConv2d(3, 2, 3)), None, ValueError, "0 is a LogConv2d already"),
-        (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 3)), "0", TypeError, "plain torch.nn.Conv2d, got ReLU"),
+        (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 3)), "0", TypeError, "plain nn.Conv2d, got ReLU"),
     ],
 )
 def test_log_stem_errors(model, first, error, message):

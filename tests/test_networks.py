@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from facelight import train
 from facelight.data import LitFaces
 from facelight.experiments import FAMILY, Enhancer, Network, networks
-from facelight.experiments.first_layers import ContrastNormalized
+from facelight.experiments.first_layers import Precise
 from facelight.experiments.stems import BOTH, LOCAL, OURS
 from facelight.layers import LogConv2d
 
@@ -190,11 +190,15 @@ def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPat
         "zero-mean ln(1 + 255x)": (1 / 255, True), f"{OURS}, edges repeated": (1 / 255, True),
         f"{OURS}, contrast normalised": (1 / 255, True), BOTH: (0.45, True), LOCAL: None,
     }[stem]  # fmt: skip
+    if stem.endswith("contrast normalised"):
+        assert isinstance(first, Precise)
+        first, division = first.layer
+        assert (division.window, division.floor) == (7, 0.03)
     assert first.padding_mode == ("replicate" if stem in networks.BEYOND and logarithm else "zeros")
     if logarithm is None:
         assert type(first) is nn.Conv2d
     else:
-        assert type(first) is (ContrastNormalized if "contrast" in stem else LogConv2d)
+        assert type(first) is LogConv2d
         assert (first.epsilon.item(), first.zero_mean) == (pytest.approx(logarithm[0]), logarithm[1])
     others = [m for m in body.modules() if isinstance(m, nn.Conv2d) and m is not first]
     assert others

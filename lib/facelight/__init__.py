@@ -1,7 +1,7 @@
 """Faces under changing light: the library behind the book.
 
-An image flows through the modules in this order: `data`, `illumination`, `enhance`, `layers`, `models`, `losses`,
-`metrics`; `experiments` runs them, `results` keeps what was measured, `plot` draws it.
+An image flows through the modules in this order: `data`, `illumination`, `enhance`, `layers`, `contrast`, `models`,
+`losses`, `metrics`; `experiments` runs them, `results` keeps what was measured, `plot` draws it.
 Nothing is imported here, so `import facelight` costs nothing and touches neither network nor GPU.
 """
 

@@ -180,9 +180,7 @@ class LogConv2d(nn.Conv2d):
         (2, 2)
         """
         if type(conv) is not nn.Conv2d:
-            raise TypeError(
-                f"conv: expected a plain torch.nn.Conv2d, got {type(conv).__name__}: its forward would be lost"
-            )
+            raise TypeError(f"conv: expected a plain nn.Conv2d, got {type(conv).__name__}: its forward would be lost")
         log_conv = cls._like(conv, **options)
         log_conv.load_state_dict(conv.state_dict(), strict=False)
         for name, parameter in conv.named_parameters():
@@ -217,14 +215,15 @@ class LogConv2d(nn.Conv2d):
     @classmethod
     def _like(cls, conv: nn.Conv2d, **options: Any) -> Self:
         """A fresh layer with the geometry, device and dtype of `conv`."""
-        same = {
-            n: getattr(conv, n) for n in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "groups")
-        }
-        same |= {"dilation": conv.dilation, "padding_mode": conv.padding_mode, "bias": conv.bias is not None}
+        size = ("in_channels", "out_channels", "kernel_size")
+        names = (*size, "stride", "padding", "dilation", "groups", "padding_mode")
+        same = {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
         return cls(**same | {"device": conv.weight.device, "dtype": conv.weight.dtype} | options)
 
 
-def with_log_stem(model: nn.Module, *, first: str | None = None, **options: Any) -> nn.Module:
+def with_log_stem(
+    model: nn.Module, *, first: str | None = None, then: nn.Module | None = None, **options: Any
+) -> nn.Module:
     """Return a copy of a network whose first convolution is a `LogConv2d` with the same weights.
 
     The input of the copy is the image itself, in [0, 1], without mean/std normalisation, which would make it
@@ -235,6 +234,7 @@ def with_log_stem(model: nn.Module, *, first: str | None = None, **options: Any)
         model: a network in the manner of torchvision's classification models; it stays as it is.
         first: name of the convolution, as in `model.named_modules()`; None takes the first Conv2d registered, which
             is the input layer in torchvision's models.
+        then: a module that follows the new layer, such as `facelight.contrast.ContrastNorm2d()`.
         **options: of `LogConv2d.from_conv`: epsilon, zero_mean, normalized, padding_mode, ...
 
     Returns:
@@ -257,10 +257,11 @@ def with_log_stem(model: nn.Module, *, first: str | None = None, **options: Any)
     if isinstance(modules[name], LogConv2d):
         raise ValueError(f"model: {name or 'it'} is a LogConv2d already: start from the linear network")
     log_conv = LogConv2d.from_conv(cast(nn.Conv2d, modules[name]), **options)
+    stem = log_conv if then is None else nn.Sequential(log_conv, then)
     if name == "":
-        return log_conv
+        return stem
     model = copy.deepcopy(model)
-    model.set_submodule(name, log_conv)
+    model.set_submodule(name, stem)
     if getattr(model, "transform_input", False):
         model.transform_input = cast(Any, False)
     return model

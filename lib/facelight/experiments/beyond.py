@@ -36,7 +36,7 @@ RAMPS = (*(f"/{f} ramp {side}" for f in (12, 25) for side in ("left", "right")),
 HALVES = tuple(f"/{f} {side}" for f in (12, 25) for side in ("left", "right"))
 SPOTS = tuple(f"/{f} spot {spot}" for f in (12, 25) for spot in darkness.SPOTS)
 STRONG = RAMPS + HALVES + SPOTS  # the uneven lights that count
-STATISTICS = (*darkness.MAIN, "/12 ramp left", "/12 left", "/12 spot upper left")
+STATISTICS = ("x1", "/6", "/25", "/12 ramp left", "/12 left")
 HARD = 0.002  # edge of a hard shadow, in widths of the crop: less than a pixel
 
 _MORE: dict[str, darkness.Light] = {
@@ -52,8 +52,7 @@ LIGHTS = darkness.LIGHTS | _MORE
 FEW = {
     name: light
     for name, light in LIGHTS.items()
-    if name in (*STATISTICS, *STRONG, *_MORE, "x2", "/3 noise", "/6 noise", "/12 noise", "/6 linear light")
-    or name in ("/12 dappled", "/25 dappled", "warm", "cold", "power 0.5", "power 2", "haze 0.3", "/25 unrounded")
+    if name in (*darkness.MAIN, *STATISTICS, *STRONG, *_MORE, "/6 noise", "warm")
 }
 """The lights of runs of fewer epochs than the headline's."""
 

@@ -133,21 +133,6 @@ class SharedZeroMean(LogConv2d):
         return self.weight - self.weight.mean((1, 2, 3), keepdim=True)
 
 
-class ContrastNormalized(LogConv2d):
-    """A `LogConv2d` whose output z is divided by its energy around: z / sqrt(m + e^2), in float32 throughout.
-
-    m is the mean of z^2 over the channels and 7x7 positions, the edge repeated; e = 0.03, about a third of the
-    deviation of z with kernels as PyTorch draws them for 64 channels.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W), float >= 0."""
-        with torch.autocast(x.device.type, enabled=False):
-            z = super().forward(x.float())
-            energy = local_mean(z.square().mean(1, keepdim=True), 7)
-            return z / (energy + 0.03**2).sqrt()
-
-
 class SeveralScales(nn.Module):
     """Kernels of 3, 7 and 15 pixels side by side, a quarter, a half and a quarter of the channels.
 

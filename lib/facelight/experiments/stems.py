@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 
 from facelight import enhance, models
+from facelight.contrast import ContrastNorm2d
 from facelight.experiments.first_layers import (
     LEVEL,
     ColourInvariantEdges,
-    ContrastNormalized,
     LinearLight,
     LocalLevel,
     MeanLevel,
@@ -28,11 +28,12 @@ def _same(conv: nn.Conv2d) -> nn.Module:
     return conv
 
 
-def _log(conv: nn.Conv2d, kind: type[LogConv2d] = LogConv2d, **options: Any) -> nn.Module:
+def _log(conv: nn.Conv2d, kind: type[LogConv2d] = LogConv2d, *, contrast: bool = False, **options: Any) -> nn.Module:
     """Kernels of zero mean see the border repeated, unless told: zeros would not cancel."""
     if options.get("zero_mean") or kind is SharedZeroMean:
         options = {"padding_mode": "replicate"} | options
-    return kind.from_conv(conv, **options)
+    layer = kind.from_conv(conv, **options)
+    return Precise(nn.Sequential(layer, ContrastNorm2d())) if contrast else layer
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,14 @@ VARIANTS: dict[str, Variant] = {
     "zero-mean ln(1 + 1000x)": Variant(_zero(1 / 1000)),
     f"{OURS}, zero padding": Variant(_zero(padding_mode="zeros")),
     f"{OURS}, channels together": Variant(partial(_log, kind=SharedZeroMean, epsilon=1 / 255)),
-    NORMALISED: Variant(_zero(kind=ContrastNormalized)),
+    NORMALISED: Variant(_zero(contrast=True)),
     "zero-mean x, contrast normalised": Variant(  # 30 x, so that what fades out is as dark as in the others
-        _zero(1e3, gamma=3e4, train_gamma=False, kind=ContrastNormalized)
+        _zero(1e3, gamma=3e4, train_gamma=False, contrast=True)
     ),
-    "zero-mean ln(1 + 25x), contrast normalised": Variant(_zero(1 / 25, kind=ContrastNormalized)),
-    BOTH: Variant(_zero(LEVEL, kind=ContrastNormalized), LocalLevel),
+    "zero-mean ln(1 + 25x), contrast normalised": Variant(_zero(1 / 25, contrast=True)),
+    BOTH: Variant(_zero(LEVEL, contrast=True), LocalLevel),
     f"{LOCAL}, zero-mean, contrast normalised": Variant(
-        _zero(1e3, gamma=1e3, train_gamma=False, kind=ContrastNormalized), LocalLevel
+        _zero(1e3, gamma=1e3, train_gamma=False, contrast=True), LocalLevel
     ),
     # numbers that are learned
     "ln(1 + x), gamma of each channel": Variant(_plain(1.0, per_channel=True)),

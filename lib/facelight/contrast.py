@@ -1,0 +1,54 @@
+"""Contrast normalisation of feature maps: `ContrastNorm2d`, for use behind a first layer."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facelight import _check
+
+
+class ContrastNorm2d(nn.Module):
+    """Divide a feature map by its energy in the neighbourhood: `z / sqrt(m + floor^2)`.
+
+    m is the mean of z^2 over the channels and a square window, the edge repeated. Behind kernels of zero mean on
+    logarithmic light, z is contrast, which is low in haze, near black and in blurred places; what leaves this layer has
+    nearly the same energy everywhere, as long as it is well above `floor`.
+
+    Args:
+        window: side of the window in pixels of the feature map, odd.
+        floor: energy at which the division fades out, in the unit of z, > 0. 0.03 is about a third of the deviation of
+            z on faces, with kernels as torchvision's ResNets draw them.
+
+    Raises:
+        ValueError: window is not odd and positive, or floor is not positive.
+
+    The layer computes in float32 under autocast; half-precision input comes back in its own dtype.
+
+    >>> ContrastNorm2d()(torch.full((1, 4, 9, 9), 3.0))[0, 0, 0, 0]
+    tensor(1.0000)
+
+    Source: Heeger (1992), doi:10.1017/S0952523800009640; between layers of a network Jarrett, Kavukcuoglu, Ranzato,
+    LeCun (2009), doi:10.1109/ICCV.2009.5459469.
+    Differs from the sources: a square window with equal weights, no subtraction of a local mean, and a floor that is
+    added to the energy instead of a threshold.
+    """
+
+    def __init__(self, window: int = 7, floor: float = 0.03) -> None:
+        super().__init__()
+        _check.odd(window, "window")
+        _check.positive(floor, "floor")
+        self.window, self.floor = window, floor
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W)."""
+        with torch.autocast(z.device.type, enabled=False):
+            precise = z.to(torch.promote_types(z.dtype, torch.float32))
+            energy = precise.square().mean(1, keepdim=True)
+            around = F.avg_pool2d(F.pad(energy, (self.window // 2,) * 4, mode="replicate"), self.window, stride=1)
+            return (precise * (around + self.floor**2).rsqrt()).to(z.dtype)
+
+    def extra_repr(self) -> str:
+        """Window and floor."""
+        return f"window={self.window}, floor={self.floor:g}"
