@@ -70,14 +70,14 @@ LEARNED = (
 OTHERS = (
     "instance normalisation", "Weber contrast", "divisive normalisation", "ln of linear light",
     "zero-mean ln of linear light", "colour-invariant edges", "CLAHE 40", "CLAHE, limit learned", "Tan-Triggs",
-    "ln minus local mean", "local contrast", f"{LOCAL}, 7 px", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
+    "ln minus local mean", "local contrast", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
 )  # fmt: skip
 FURTHER = (
     BOTH, NORMALISED, ADAPTIVE, "zero-mean x, contrast normalised",
     "zero-mean ln(1 + 25x), contrast normalised", f"{LOCAL}, zero-mean, contrast normalised",
 )  # fmt: skip
 FUTURE = ("attention", "several scales", f"{OURS}, attention", f"{OURS}, several scales")
-CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAHE 40")
+CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAHE 40", NORMALISED, BOTH)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _small() -> Iterable[Beyond]:
 
 
 def _candidates() -> Iterable[Beyond]:
-    """What a window and a limit were chosen from: one run each on faces held out, and ours beside them."""
+    """What a window and a limit were chosen from, one run each on faces held out; and ours beside them."""
     for variant in CANDIDATES:
         yield Beyond("w300", variant, recipe=SHORT, part="validation")
 
@@ -199,14 +199,14 @@ def _lit() -> Iterable[Beyond]:
     """Light in training."""
     for seed in FEW_SEEDS:
         yield Beyond("w300", "linear", seed, recipe=SHORT, lit="global")
-        for variant in ("linear", "divided by mean", *HEADLINE):
+        for variant in ("linear", OURS, LOCAL, NORMALISED):
             yield Beyond("w300", variant, seed, recipe=SHORT, lit="local")
 
 
 def _rendered_faces() -> Iterable[Beyond]:
     """98 points of rendered faces, beside the runs of "landmarks"."""
-    for seed in FEW_SEEDS:
-        yield Beyond("synthetic", OURS, seed, recipe=RENDERED)
+    for seed, variant in product(FEW_SEEDS, HEADLINE):
+        yield Beyond("synthetic", variant, seed, recipe=RENDERED)
 
 
 def _adapted() -> Iterable[Beyond]:
