@@ -1,14 +1,14 @@
 """What the logarithmic first layer and the feeding of crops cost: `python benchmarks/landmark_speed.py`.
 
-The layer: a training step (forward, backward, optimizer) and inference of one body with a linear first layer, with the
-paper's, and with zero-mean kernels on ln(1 + 255x), edges repeated; for inference also folded (`LogConv2d.fold`), and
-with a table of 256 logarithms in place of division by 255, logarithm and the checks of its range, before a plain
-convolution, in 32 bits throughout. The loader: a training step that is fed as
-the experiment "landmarks" does it, from 8-bit crops, with augmentation and without, and the same step on a batch that
-lies in memory. All of a body are run in turn, many rounds; the ratio of each round to its reference is taken, and
-medians are printed. What a layer adds is less than such ratios scatter on a shared machine; so the first layer is also
-timed alone, where its share of the noise is small, and "by layer" is 1 + (the layer - its reference) / the reference's
-whole step. `--save` writes a record.
+The layer: a training step (forward, backward, optimizer) and inference of one body with a linear first layer, with
+the paper's, with zero-mean kernels on ln(1 + 255x), edges repeated, and with the same and `ContrastNorm2d`; for
+inference also folded (`LogConv2d.fold`), and, of a layer that nothing follows, with a table of 256 logarithms in
+place of division by 255, logarithm and the checks of its range, before a plain convolution, in 32 bits throughout.
+The loader: a training step that is fed as the experiment "landmarks" does it, from 8-bit crops, with augmentation and
+without, and the same step on a batch that lies in memory. All of a body are run in turn, many rounds; the ratio of
+each round to its reference is taken, and medians are printed. What a layer adds is less than such ratios scatter on a
+shared machine; so the first layer is also timed alone, where its share of the noise is small, and "by layer" is 1 +
+(the layer - its reference) / the reference's whole step. `--save` writes a record.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from facelight import layers, results
 from facelight.data import LandmarkFaces
 from facelight.experiments import landmark_networks, landmark_runs
 from facelight.experiments.first_layers import Precise
-from facelight.experiments.stems import OURS
+from facelight.experiments.stems import NORMALISED, OURS
 
 BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
 FACES = 512  # crops in memory that batches are taken from
 POINTS = 98
-VARIANTS = ("linear", "ln(1 + x)", OURS)
+VARIANTS = ("linear", "ln(1 + x)", OURS, NORMALISED)
 ALONE = 4  # as many rounds for the first layer alone
 
 
@@ -56,7 +56,8 @@ def made_up(size: int) -> LandmarkFaces:
 def network(body: str, variant: str) -> nn.Module:
     torch.manual_seed(0)
     model = landmark_networks.build(variant, body, POINTS, 512, 0.5, None)
-    model.body.conv1 = model.body.conv1.layer  # as the layer is used elsewhere, its output in bfloat16
+    while isinstance(model.body.conv1, Precise):  # as the layer is used elsewhere, its output in bfloat16
+        model.body.conv1 = model.body.conv1.layer
     return model.to(memory_format=torch.channels_last)
 
 
@@ -80,7 +81,9 @@ def stepper(model: nn.Module, bf16: bool) -> Callable[[Tensor, Tensor], None]:
 
 def folded(body: str, variant: str) -> nn.Module:
     model = network(body, variant).eval()
-    model.body.conv1 = model.body.conv1.fold().to(memory_format=torch.channels_last)
+    stem = model.body.conv1
+    new = nn.Sequential(stem[0].fold(), stem[1]) if isinstance(stem, nn.Sequential) else stem.fold()
+    model.body.conv1 = new.to(memory_format=torch.channels_last)
     return model
 
 
@@ -139,7 +142,7 @@ def layer(body: str, size: int, batch: int, bf16: bool, alone: bool) -> dict[str
         found[f"step, {variant}"] = partial(steps[variant], x, y), "step, linear"
         for kind, function in functions.items():
             found[f"inference, {variant}{kind}"] = partial(infer, function, images, True), "inference, linear"
-        if variant != "linear":
+        if isinstance(nets[variant].body.conv1, layers.LogConv2d):
             fused = by_table(folded(body, variant), alone)
             found[f"inference, {variant}, folded, table"] = partial(infer, fused, images, False), "inference, linear"
     return found
@@ -205,7 +208,7 @@ def main() -> None:
         found[body] = whole | feeding
         for name, value in found[body].items():
             by = f"   by layer {value['by_layer']:.3f}" if "by_layer" in value else ""
-            print(f"  {name:52} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}{by}")
+            print(f"  {name:64} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}{by}")
     if given.save:
         config = {"what": Path(__file__).stem, "batch": given.batch, "bf16": given.bf16, "rounds": given.rounds}
         config |= {"bodies": {body: BODIES[body] for body in given.bodies}, "threads": given.threads}
