@@ -41,6 +41,9 @@ def test_energy_is_one_where_contrast_varies_slowly() -> None:
 def test_gradients() -> None:
     z = maps(1, 2, 4, 4).double().requires_grad_()
     assert torch.autograd.gradcheck(ContrastNorm2d(3, 0.1), (z,))
+    black = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    ContrastNorm2d(3, 0.1)(black).sum().backward()
+    torch.testing.assert_close(black.grad, torch.full((1, 2, 4, 4), 10.0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
