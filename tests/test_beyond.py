@@ -211,6 +211,10 @@ def test_short_runs_record_fewer_lights_and_neither_curves_nor_groups(
     monkeypatch.setattr(beyond, "LIGHTS", beyond.FEW | {"x2": LIGHTS["x2"]})
     monkeypatch.setattr(beyond, "RECIPE", RECIPE)
     long = beyond.measure(CONFIG, SETS)
-    short = beyond.measure(replace(CONFIG, recipe=replace(RECIPE, epochs=1)), SETS)
+    brief = replace(CONFIG, recipe=replace(RECIPE, epochs=1))
+    short = beyond.measure(brief, SETS)
     assert set(long) - set(short) == {"groups", "ced"}
     assert set(long["lights"]) - set(short["lights"]) == {"x2"}
+    rendered = beyond.measure(replace(brief, dataset="synthetic"), SETS)
+    assert set(rendered) == set(long)
+    assert set(rendered["lights"]) == set(short["lights"])
