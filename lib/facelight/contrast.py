@@ -13,8 +13,8 @@ class ContrastNorm2d(nn.Module):
     """Divide a feature map by its energy in the neighbourhood: `z / sqrt(m + floor^2)`.
 
     m is the mean of z^2 over the channels and a square window, the edge repeated. Behind kernels of zero mean on
-    logarithmic light, z is contrast, which is low in haze, near black and in blurred places; what leaves this layer has
-    nearly the same energy everywhere, as long as it is well above `floor`.
+    logarithmic light, z is contrast, which a tone curve x^p multiplies by p, and which is low in haze and near black; what
+    leaves this layer has nearly the same energy everywhere, where that was well above `floor`.
 
     Args:
         window: side of the window in pixels of the feature map, odd.
