@@ -13,7 +13,7 @@ class ContrastNorm2d(nn.Module):
     """Divide a feature map by its energy in the neighbourhood: `z / sqrt(m + floor^2)`.
 
     m is the mean of z^2 over the channels and a square window, the edge repeated. Behind kernels of zero mean on
-    logarithmic light, z is contrast, which a tone curve x^p multiplies by p, and which is low in haze and near black; what
+    logarithmic light, z is contrast: a tone curve x^p multiplies it by p, and it is low in haze and near black. What
     leaves this layer has nearly the same energy everywhere, where that was well above `floor`.
 
     Args:
