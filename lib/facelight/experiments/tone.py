@@ -21,13 +21,13 @@ from facelight.experiments._runs import RECORDING, continued, measure_all
 from facelight.experiments.landmark_faces import FEW_RENDERED, RENDERED, Sets
 from facelight.experiments.landmark_runs import AUGMENTATION, FEW_SEEDS, RECIPE, RENDERED_EPOCHS
 from facelight.experiments.recognition import code
-from facelight.experiments.stems import LOCAL, OURS, VARIANTS
+from facelight.experiments.stems import LOCAL, NORMALISED, OURS, VARIANTS
 from facelight.results import Record
 
 NAME = "tone"
 TARGETS = ("pigment", "exposure")
 SEVEN = dataclasses.replace(RECIPE, epochs=RENDERED_EPOCHS)
-COMPARED = ("linear", "ln(1 + x)", "divided by mean", LOCAL, OURS)
+COMPARED = ("linear", "ln(1 + x)", "divided by mean", LOCAL, OURS, NORMALISED)
 
 
 @dataclass(frozen=True)
