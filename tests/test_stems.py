@@ -127,6 +127,15 @@ def test_local_level_by_hand() -> None:
     torch.testing.assert_close(first_layers.LocalLevel("mean", 5, each=False)(x), together, rtol=2e-3, atol=2e-3)
 
 
+def test_the_energy_of_black_beside_white_is_not_negative() -> None:
+    """A local mean is measured from the first pixel: that of black is zero up to rounding, on either side."""
+    x = torch.rand((8, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    x[..., 16:, :] = 0
+    x[..., 0, 0] = 1
+    assert first_layers.local_mean(x**2, 15).min() < 0
+    assert first_layers.LocalLevel("energy", dark=1e-5)(x).isfinite().all()
+
+
 def test_colour_invariant_edges_of_a_grey_step() -> None:
     """A vertical step is an edge there, and nowhere else; it does not matter how bright it is."""
     x = torch.full((1, 3, 15, 16), 0.2).double()

@@ -77,7 +77,8 @@ class LocalLevel(nn.Module):
         """Images (B, C, H, W), float >= 0."""
         kept = x if self.each else x.mean(1, keepdim=True)
         if self.how == "energy":
-            return LEVEL * x / (local_mean(kept**2, self.window) + self.dark**2).sqrt()
+            energy = local_mean(kept**2, self.window).clamp_min(0)  # rounding may leave it just below
+            return LEVEL * x / (energy + self.dark**2).sqrt()
         mean = local_mean(kept, self.window)
         return (LEVEL * x if self.how == "mean" else x - mean) / (mean + self.dark)
 

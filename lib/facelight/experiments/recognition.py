@@ -19,6 +19,7 @@ from facelight.experiments import competitors, networks, protocols, scoring
 from facelight.experiments._runs import RECORDING, continued, in_parts, measure_all, read
 from facelight.experiments.enhancers import FAMILY, Enhancer
 from facelight.experiments.networks import Network
+from facelight.experiments.stems import NORMALISED
 from facelight.results import Record
 
 NAME = "recognition"
@@ -237,10 +238,11 @@ def _beyond() -> Iterable[Recognition]:
 
 
 def _on_pie() -> Iterable[Recognition]:
-    """The small network on CMU PIE, alone and with kernel ridge."""
+    """The small network on CMU PIE: behind an enhancer, and with kernel ridge; and with a first layer instead."""
     network = Network("resnet18_c4", label_smoothing=0.1, flip_test=True, recipe=RECIPE)
     for seed in SEEDS:
         yield Recognition("pie", "random", FAMILY["local contrast"], seed, (64, 64), ("kernel ridge",), network)
+        yield Recognition("pie", "random", Enhancer(), seed, (64, 64), network=replace(network, stem=NORMALISED))
 
 
 def _network(stem: str) -> Network:
