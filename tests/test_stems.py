@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from facelight import models
 from facelight.contrast import ContrastNorm2d
+from facelight.enhance._filters import local_mean
 from facelight.experiments import first_layers
 from facelight.experiments.landmark_networks import build
 from facelight.experiments.stems import LOCAL, OURS, VARIANTS
@@ -129,11 +130,10 @@ def test_local_level_by_hand() -> None:
 
 def test_the_energy_of_black_beside_white_is_not_negative() -> None:
     """A local mean is measured from the first pixel: that of black is zero up to rounding, on either side."""
-    x = torch.rand((8, 3, 64, 64), generator=torch.Generator().manual_seed(0))
-    x[..., 16:, :] = 0
-    x[..., 0, 0] = 1
-    assert first_layers.local_mean(x**2, 15).min() < 0
-    assert first_layers.LocalLevel("energy", dark=1e-5)(x).isfinite().all()
+    x = torch.rand((64, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    x[..., 20:, :] = 0
+    assert local_mean(x**2, 15).min() < 0
+    assert first_layers.LocalLevel("energy")(x).isfinite().all()
 
 
 def test_colour_invariant_edges_of_a_grey_step() -> None:
