@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from facelight import _check
 
@@ -45,11 +48,40 @@ class ContrastNorm2d(nn.Module):
         """Feature maps (B, C, H, W)."""
         with torch.autocast(z.device.type, enabled=False):
             precise = z.to(torch.promote_types(z.dtype, torch.float32))
-            # one pass over the map; the mean of squares would keep a copy of it and take twice as long
-            energy = torch.linalg.vector_norm(precise, dim=1, keepdim=True).square() / z.shape[1]
-            around = F.avg_pool2d(F.pad(energy, (self.window // 2,) * 4, mode="replicate"), self.window, stride=1)
-            return (precise * (around + self.floor**2).rsqrt()).to(z.dtype)
+            return cast(Tensor, _Divided.apply(precise, self.window, self.floor)).to(z.dtype)
 
     def extra_repr(self) -> str:
         """Window and floor."""
         return f"window={self.window}, floor={self.floor:g}"
+
+
+def _scale(energy: Tensor, window: int, floor: float) -> Tensor:
+    """1 / sqrt(m + floor^2) of the energy (B, 1, H, W), m its mean in the window."""
+    around = F.avg_pool2d(F.pad(energy, (window // 2,) * 4, mode="replicate"), window, stride=1)
+    return (around + floor**2).rsqrt()
+
+
+class _Divided(torch.autograd.Function):
+    """z times `_scale` of its energy; half the time of what autograd makes of it, which goes over z again and again.
+
+    With g the gradient of the output, s the scale and E = sum z^2 / C over C channels, dL/dz = s g + (2 / C) z dL/dE;
+    dL/dE is what `_scale` passes back of dL/ds = sum z g, the sum over the channels.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, window: int, floor: float) -> Tensor:
+        energy = torch.linalg.vector_norm(z, dim=1, keepdim=True).square() / z.shape[1]
+        ctx.save_for_backward(z, energy)
+        ctx.window, ctx.floor = window, floor
+        return z * _scale(energy, window, floor)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        z, energy = ctx.saved_tensors
+        with torch.enable_grad():
+            energy = energy.detach().requires_grad_()
+            scale = _scale(energy, ctx.window, ctx.floor)
+        of_scale = torch.einsum("bchw,bchw->bhw", z, gradient)[:, None]
+        (of_energy,) = torch.autograd.grad(scale, energy, of_scale)
+        return (gradient * scale.detach()).addcmul_(z, of_energy, value=2 / z.shape[1]), None, None
