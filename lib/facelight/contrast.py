@@ -21,8 +21,8 @@ class ContrastNorm2d(nn.Module):
 
     Args:
         window: side of the window in pixels of the feature map, odd.
-        floor: energy at which the division fades out, in the unit of z, > 0. 0.03 is about a third of the deviation of
-            z on faces, with kernels as torchvision's ResNets draw them.
+        floor: amplitude below which the division fades out, in the unit of z, > 0. 0.03 is about a third of the
+            deviation of z on faces, with kernels as torchvision's ResNets draw them.
 
     Raises:
         ValueError: window is not odd and positive, or floor is not positive.
