@@ -234,7 +234,7 @@ def test_initial_weights_are_a_function_of_the_seed_and_equal_for_all_stems(monk
     before = global_state()
     for stem in (*networks.STEMS, *networks.BEYOND):
         other = started(Network(stem=stem, changes=(), label_smoothing=0.1, flip_test=True), 5, monkeypatch)
-        other = {name.replace("conv1.layer.0.", "conv1."): value for name, value in other.items()}  # something follows it
+        other = {name.replace("conv1.layer.0.", "conv1."): value for name, value in other.items()}
         assert plain.keys() <= other.keys()
         assert {k.split(".")[-1] for k in other.keys() - plain.keys()} <= {"gamma", "log_epsilon"}
         assert all(torch.equal(other[k], plain[k]) for k in plain)
