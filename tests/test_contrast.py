@@ -65,6 +65,15 @@ def test_autocast_changes_nothing() -> None:
     assert torch.equal(under, ContrastNorm2d()(z))
 
 
+def test_a_backward_pass_under_autocast_is_as_precise() -> None:
+    one, other = (maps(1, 4, 8, 8).requires_grad_() for _ in range(2))
+    ContrastNorm2d()(one).square().mul(maps(1, 4, 8, 8, seed=1)).sum().backward()
+    out = ContrastNorm2d()(other).square().mul(maps(1, 4, 8, 8, seed=1)).sum()
+    with torch.autocast("cpu", torch.bfloat16):
+        out.backward()
+    torch.testing.assert_close(other.grad, one.grad)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"window": 4}, "window: expected an odd"), ({"window": 0}, "window: expected an odd"),

@@ -82,6 +82,7 @@ class _Divided(torch.autograd.Function):
         with torch.enable_grad():
             energy = energy.detach().requires_grad_()
             scale = _scale(energy, ctx.window, ctx.floor)
-        of_scale = torch.einsum("bchw,bchw->bhw", z, gradient)[:, None]
+        with torch.autocast(z.device.type, enabled=False):  # a product of matrices, which autocast would round
+            of_scale = torch.einsum("bchw,bchw->bhw", z, gradient)[:, None]
         (of_energy,) = torch.autograd.grad(scale, energy, of_scale)
         return (gradient * scale.detach()).addcmul_(z, of_energy, value=2 / z.shape[1]), None, None
