@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +65,17 @@ def test_every_dependency_is_pinned_and_explained():
         name = re.match(r"[\w.-]+", requirement)[0]
         assert re.sub(r"[-_.]+", "-", name).lower() in pins, f"{name} is not in requirements.txt: make lock"
         assert f"`{name}`" in readme, f"{name} has no line in the README's table"
+
+
+def test_the_example_of_the_readme_runs_and_its_network_ignores_the_light():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    names = {}
+    exec(code, names)
+    model, bright = names["model"].eval(), names["faces"].image.float() / 255
+    with torch.no_grad():
+        assert model(names["even"]).shape == (8, 1000)
+        z, dark = model.conv1(bright), model.conv1(names["dark"])
+    assert (dark - z).norm() < 0.5 * z.norm()  # a plain first layer loses five sixths
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.name)
