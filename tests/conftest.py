@@ -1,14 +1,21 @@
-"""What all tests share: one torch thread, reproducible Hypothesis runs, the folders of the real data sets."""
+"""What all tests share: a fixed start, nothing left changed for the next test, the folders of the real data sets."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
 from facelight.data.sources import data_root
+from facelight.train import seed_everything
 
 settings.register_profile(
     "book",
@@ -19,6 +26,43 @@ settings.register_profile(
 )
 settings.load_profile("book")
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The global generators start every test alike, so that the order of the tests does not matter."""
+    seed_everything(0)
+
+
+def _state() -> dict[str, Any]:
+    """What one test can spoil for all that follow it in the same process."""
+    state = {
+        "torch.get_num_threads()": torch.get_num_threads(),
+        "torch.get_default_dtype()": torch.get_default_dtype(),
+        "torch.is_grad_enabled()": torch.is_grad_enabled(),
+        "torch.are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
+        "cv2.getNumThreads()": cv2.getNumThreads(),
+        "np.geterr()": np.geterr(),
+        "Path.cwd()": Path.cwd(),
+        "sys.path": list(sys.path),
+    }
+    state |= {f"${name}": value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    if "matplotlib.pyplot" in sys.modules:
+        pyplot = sys.modules["matplotlib.pyplot"]
+        state |= {"plt.get_fignums()": pyplot.get_fignums()}
+        state |= {f"plt.rcParams[{name!r}]": value for name, value in pyplot.rcParams.items()}
+    return state
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_changed() -> Iterator[None]:
+    """A test that changes the state of the process puts it back; else this one fails, and not a later one."""
+    before = _state()
+    yield
+    after = _state()
+    names = {*before, *(name for name in after if name.startswith("$FACELIGHT_"))}  # an import may add others
+    changed = {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
+    assert not changed, f"put this back at the end of the test, it was and is now: {changed}"
 
 
 def _data_set(folder: str) -> Path:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from torch import Tensor, nn
 
 from facelight import distributed, train
 from facelight.train import Recipe
+from patience import python
 
 IMAGES = torch.rand((19, 1, 9, 9), generator=torch.Generator().manual_seed(2))
 LABELS = torch.arange(19) % 3
@@ -88,10 +86,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left behind, started by `torchrun`."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "work.py").write_text(WORK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(folder / "work.py"), str(Path(__file__).parent), str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = python(*start, str(folder / "work.py"), str(Path(__file__).parent), str(folder), OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import subprocess
-import sys
 import warnings
 from collections import Counter
 from dataclasses import replace
@@ -33,6 +31,7 @@ from facelight.experiments import (
     recognition,
     scoring,
 )
+from patience import python
 
 LIGHTS = ((0, 0), (5, 10), (-10, 0), (20, 10), (-25, 0), (35, 15), (-50, 0), (60, -20), (-70, 45), (85, 20), (110, 40))
 PEOPLE = (3, 4, 8, 20)
@@ -561,6 +560,7 @@ import test_recognition as t
 from facelight import experiments, results, train
 from facelight.experiments import networks, recognition
 from facelight.results import records
+from patience import PATIENCE, until
 
 records._git = lambda *words: None
 runs = [t.TINY, t.replace(t.TINY, seed=1, protocol="held-out lights")]
@@ -584,7 +584,7 @@ def stuck(names, enhancer):
     def slow(x, generator):
         if log.read_text().split()[-1] == "13" and (root / "batch").exists():
             (root / "stuck").touch()
-            time.sleep(100)
+            time.sleep(2 * PATIENCE)  # it is killed here
         if log.read_text().split()[-1] == "13":
             (root / "batch").touch()
         return change(x, generator)
@@ -608,9 +608,7 @@ def metrics(name):
 one = t.replace(t.TINY.network, recipe=train.Recipe(epochs=1))
 recognition.measure(t.replace(t.TINY, network=one), t.made_up())  # what is imported late, once for all children
 child = start("killed", changes=stuck)
-end = time.monotonic() + 60
-while not (root / "stuck").exists() and child.is_alive() and time.monotonic() < end:
-    time.sleep(0.01)
+until(lambda: (root / "stuck").exists() or not child.is_alive())
 child.kill()
 child.join()
 told = {"exit": child.exitcode, "first": log.read_text().split(), "then": [m is not None for m in metrics("killed")]}
@@ -626,8 +624,7 @@ print(json.dumps(told))
 
 
 def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = python("-c", KILLED, str(Path(__file__).parent), str(tmp_path))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["exit"] == -9

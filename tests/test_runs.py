@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -24,6 +22,7 @@ from facelight.data import LitFaces
 from facelight.experiments import Enhancer
 from facelight.experiments._runs import measure_all, workplace
 from facelight.results import Record, records
+from patience import PATIENCE, python, until
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Log:
         return self.path.read_text().split()
 
 
-def stepwise(log: Log, steps: int, seconds: float):
-    """A measurement that keeps how far it came, and logs each step before it is kept."""
+def stepwise(log: Log, steps: int, seconds: float, stuck: str = ""):
+    """A measurement that keeps how far it came, and logs each step before it is kept; in step `stuck` it stays."""
 
     def measure(config: Toy, faces: LitFaces, place: Path | None) -> tuple[dict[str, float], str, int]:
         assert place is not None
@@ -77,6 +76,8 @@ def stepwise(log: Log, steps: int, seconds: float):
         for step in range(int(kept.read_text()) if kept.exists() else 0, steps):
             time.sleep(seconds)
             log(f"{config.name}{step}")
+            if f"{config.name}{step}" == stuck:
+                time.sleep(2 * PATIENCE)  # until it is killed
             (place / "part").write_text(str(step + 1))
             (place / "part").replace(kept)
         return {"score": float(config.seed)}, "all", len(faces)
@@ -243,13 +244,6 @@ def in_threads(count: int, work: Callable[[], list[Record]]) -> tuple[list[threa
     return threads, found
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def test_a_run_in_hand_elsewhere_is_left_for_last_and_so_is_its_equal(root: Path) -> None:
     other = Elsewhere(TOYS[0])
     log: list[str] = []
@@ -257,11 +251,11 @@ def test_a_run_in_hand_elsewhere_is_left_for_last_and_so_is_its_equal(root: Path
         1, lambda: measure_all("toy", "laptop", TOYS[:4], dots, names(log), lambda config: config.seed % 2)
     )
     until(lambda: len(results.load("toy")) == 2)
-    time.sleep(0.1)
+    time.sleep(0.1)  # for what must not happen
     assert (log, found) == (["b"], [])  # c equals a, d equals b
     other.finish()
     other.lock.release()
-    threads[0].join(20)
+    threads[0].join(PATIENCE)
     assert scores(found[0]) == [9, 1, 9, 1]
     assert log == ["b"]
     assert left_behind(root) == []
@@ -276,13 +270,13 @@ def test_nobody_who_waits_measures_when_the_lock_file_is_gone(root: Path) -> Non
         return measure_all("toy", "laptop", TOYS[:1], dots, names(log))
 
     waiting, found = in_threads(3, work)
-    time.sleep(0.2)
+    time.sleep(0.2)  # most of them wait by now; what is asserted holds for those that do not, too
     other.finish()
     Path(other.lock.lock_file).unlink()
     late, more = in_threads(3, work)
     other.lock.release()
     for thread in (*waiting, *late):
-        thread.join(20)
+        thread.join(PATIENCE)
     assert [scores(item) for item in found + more] == [[9]] * 6
     assert log == []
     assert left_behind(root) == []
@@ -294,7 +288,7 @@ def test_who_waited_for_a_run_that_failed_measures_it(root: Path) -> None:
     threads, found = in_threads(1, lambda: measure_all("toy", "laptop", TOYS[:2], dots, names(log)))
     until(lambda: log == ["b"])
     other.lock.release()
-    threads[0].join(20)
+    threads[0].join(PATIENCE)
     assert log == ["b", "a"]
     assert scores(found[0]) == [0, 1]
     assert left_behind(root) == []
@@ -310,21 +304,21 @@ torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 import test_runs
 from facelight.results import records
+from patience import until
 from test_runs import Log, TOYS, dots, left_behind, measure_all, scores, stepwise
 
 records._git = lambda *words: None
 fork = multiprocessing.get_context("fork")
 
 
-def work(log, steps, seconds, together, answers):
-    if together:
-        together.wait()
-    answers.put(scores(measure_all("toy", "laptop", TOYS, dots, stepwise(log, steps, seconds))))
+def work(together, answers, *options):
+    together.wait()
+    answers.put(scores(measure_all("toy", "laptop", TOYS, dots, stepwise(*options))))
 
 
 def start(count, *options):
     answers, together = fork.SimpleQueue(), fork.Barrier(count)
-    children = [fork.Process(target=work, args=(*options, together, answers)) for _ in range(count)]
+    children = [fork.Process(target=work, args=(together, answers, *options)) for _ in range(count)]
     for child in children:
         child.start()
     return children, answers
@@ -368,9 +362,8 @@ def killed():
 def alone():
     "One process is killed in the third step of the third run; the next one finishes."
     root, log = place("alone")
-    (child,), _ = start(1, log, 4, 0.04)
-    while "c2" not in log.lines():
-        time.sleep(0.001)
+    (child,), _ = start(1, log, 4, 0, "c2")
+    until(lambda: "c2" in log.lines() or not child.is_alive())
     child.kill()
     child.join()
     before, finished, left = log.lines(), len(list(root.glob("toy/*.json"))), len(left_behind(root))
@@ -391,8 +384,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What happened when several processes did the same work; PyTorch is imported once, they are forks."""
-    command = [sys.executable, "-c", SHARED, str(Path(__file__).parent), str(tmp_path_factory.mktemp("shared"))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = python("-c", SHARED, str(Path(__file__).parent), str(tmp_path_factory.mktemp("shared")))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -408,11 +400,10 @@ def test_a_killed_process_frees_its_run_and_the_next_one_goes_on_with_it(story: 
     happened = story["alone"]
     steps = [f"{name}{step}" for name in "abcdefgh" for step in range(4)]
     before = happened["before"]
-    assert before[:11] == steps[:11]
-    assert happened["finished"] == len(before) // 4
+    assert before == steps[:11]
+    assert happened["finished"] == 2
     assert happened["left_before"] >= 2  # the lock and the folder
-    after = happened["log"][len(before) :]
-    assert after in (steps[len(before) - 1 :], steps[len(before) :])  # a step that was logged may not have been kept
+    assert happened["log"][len(before) :] == steps[10:]  # the step that was logged had not been kept
     assert happened["answers"] == [list(range(8))]
     assert happened["left"] == []
 

@@ -8,8 +8,6 @@ import math
 import os
 import random
 import resource
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 
 from facelight import checkpoints, train
 from facelight.train import CheckpointError, Recipe, evaluate, fit, learning_rate, no_better
+from patience import python
 
 PLAIN = Recipe(epochs=3, batch=4, optimizer="sgd", learning_rate=0.1, schedule="constant", bf16=False)
 X = torch.linspace(-1, 1, 10)[:, None]
@@ -513,6 +512,7 @@ import torch.nn.functional as F
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from facelight.train import Recipe, fit
+from patience import PATIENCE
 from test_train import IMAGES, conv_net, line, linear, noisy
 
 folder = Path(sys.argv[2])
@@ -520,9 +520,11 @@ recipe = Recipe(30, 5, learning_rate=0.01, weight_decay=0.1, warmup=0.1)
 fork = multiprocessing.get_context("fork")
 
 
-def work(name, moments):
+def work(name, moments, goal):
     def count(*_):
         moments.value += 1
+        if moments.value == goal + 6:  # so far it comes and no further, however late it is killed
+            time.sleep(2 * PATIENCE)
         return {"moment": 1.0}
 
     net = conv_net()
@@ -532,22 +534,22 @@ def work(name, moments):
     torch.save({"state": net.state_dict(), "curve": curve}, folder / f"{name}.end")
 
 
-def start(name):
+def start(name, goal):
     moments = fork.Value("i", 0)
-    child = fork.Process(target=work, args=(name, moments))
+    child = fork.Process(target=work, args=(name, moments, goal))
     child.start()
     return child, moments
 
 
 fit(linear(), line, 10, F.mse_loss, Recipe(1))  # what PyTorch imports with its first optimizer, children need not
-child, _ = start("straight")
+child, _ = start("straight", 10**9)
 child.join()
 kills, epochs = 0, []
 draw = random.Random(0)
 while True:
-    child, moments = start("killed")
     # Five moments an epoch: four batches, and after the fifth, which is watch, the checkpoint is written.
     goal = draw.choice([1, 5, 10, 13, 15, 20]) if kills < 12 else 10**9
+    child, moments = start("killed", goal)
     while child.is_alive() and moments.value < goal:
         time.sleep(0.0005)
     time.sleep(draw.uniform(0, 0.004))
@@ -564,8 +566,7 @@ print(kills, len(set(epochs)))
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_bits(repository: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(repository / "tests"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = python("-c", KILLED, str(repository / "tests"), str(tmp_path))
     assert done.returncode == 0, done.stderr
     kills, resumed = map(int, done.stdout.split())
     assert kills >= 5
