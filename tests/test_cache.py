@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelight.data import cache
+from patience import PATIENCE
 
 CONFIG = {"n": 3, "name": "x", "bounds": [0.5, 1.0], "flag": True, "none": None}
 
@@ -127,23 +128,28 @@ def test_unwritable_cache_keeps_in_memory_and_says_so(tmp_path: Path, monkeypatc
 
 def test_two_processes_make_one_entry(root: Path, tmp_path: Path) -> None:
     script = textwrap.dedent("""
-        import pathlib, sys, time
+        import os, pathlib, sys, time
         import numpy as np
         from facelight.data import cache
 
+        sys.path.insert(0, sys.argv[2])
+        from patience import until
+        log = pathlib.Path(sys.argv[1])
+
         def make():
-            time.sleep(0.5)
-            with open(sys.argv[1], "a") as log:
-                log.write("made\\n")
+            until(lambda: len(list(log.parent.glob("started-*"))) == 2)
+            time.sleep(0.2)  # for the other one to ask for the same
+            with log.open("a") as stream:
+                stream.write("made\\n")
             return {"x": np.arange(1000)}
 
+        (log.parent / f"started-{os.getpid()}").touch()
         print(cache.cached("things", {"n": 1}, make).sha256)
     """)
     log = tmp_path / "log"
-    runs = [
-        subprocess.Popen([sys.executable, "-c", script, str(log)], stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    printed = {run.communicate(timeout=60)[0] for run in runs}
+    command = [sys.executable, "-c", script, str(log), str(Path(__file__).parent)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = {run.communicate(timeout=PATIENCE)[0] for run in runs}
     assert [run.returncode for run in runs] == [0, 0]
     assert len(printed) == 1
     assert log.read_text() == "made\n"

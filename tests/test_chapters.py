@@ -18,9 +18,12 @@ import notebooks as generator
 import pytest
 import yaml
 
+from patience import python
+
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.md"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+REFERENCE = "main" if ".dev" in VERSION else f"v{VERSION}"
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
@@ -46,7 +49,7 @@ def test_there_are_chapters():
 @each_chapter
 def test_badge_opens_the_notebook_of_this_version(chapter):
     owner = REPOSITORY.removeprefix("https://github.com/")
-    address = f"https://colab.research.google.com/github/{owner}/blob/v{VERSION}/notebooks/{chapter.stem}.ipynb"
+    address = f"https://colab.research.google.com/github/{owner}/blob/{REFERENCE}/notebooks/{chapter.stem}.ipynb"
     assert (
         f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
         in chapter.read_text()
@@ -57,8 +60,15 @@ def test_badge_opens_the_notebook_of_this_version(chapter):
 def test_set_up_cell_is_the_same_everywhere_and_installs_this_version(chapter):
     source = set_up(chapter)
     assert source == set_up(CHAPTERS[0])
-    assert f"--branch v{VERSION} {REPOSITORY}" in source
+    assert f"--branch {REFERENCE} {REPOSITORY}" in source
     assert '"google.colab" in sys.modules' in source
+
+
+def test_set_up_cell_lets_colab_see_what_pip_replaced():
+    """Colab offers to restart when it reads "Successfully installed" in pip's output, which `--quiet` would hide."""
+    (pip,) = [line for line in set_up(CHAPTERS[0]).splitlines() if "%pip install" in line]
+    assert not re.search(r"--quiet|-q\b", pip)
+    assert "restart" in set_up(CHAPTERS[0])
 
 
 @each_chapter
@@ -185,15 +195,9 @@ def test_a_changed_constant_makes_the_comparison_fail(tmp_path, module, constant
 @pytest.mark.slow
 @each_chapter
 def test_chapter_runs_in_the_smoke_profile(chapter, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(ROOT / "notebooks" / f"{chapter.stem}.ipynb"),
-        str(tmp_path / "out.ipynb"),
-    ]
+    files = [str(ROOT / "notebooks" / f"{chapter.stem}.ipynb"), str(tmp_path / "out.ipynb")]
     options = ["--cwd", str(ROOT / "notebooks"), "-p", "PROFILE", "smoke", "--no-progress-bar"]
-    run = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
+    run = python("-m", "papermill", *files, *options)
     assert run.returncode == 0, run.stderr[-3000:]
     cells = [cell for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells if cell.cell_type == "code"]
     assert 'PROFILE = "smoke"' in "".join(cell.source for cell in cells if "injected-parameters" in cell.metadata.tags)

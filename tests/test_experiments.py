@@ -128,9 +128,11 @@ def test_parts_and_threads_do_not_change_the_result(faces: LitFaces, monkeypatch
     whole = preprocessing.per_image(config, faces.image)
     monkeypatch.setattr(_runs, "PIXELS_AT_ONCE", 24 * 28 * 3)
     torch.set_num_threads(2)
-    parts = preprocessing.per_image(config, faces.image)
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
+    try:
+        parts = preprocessing.per_image(config, faces.image)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
     for name, values in whole.items():
         assert torch.allclose(values, parts[name], atol=1e-5), name
 

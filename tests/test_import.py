@@ -17,10 +17,10 @@ def refuse(*args, **kwargs):
 
 import torch
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-start = time.perf_counter()
+start = time.process_time()
 for name in sys.argv[1:]:
     __import__(name)
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 print(json.dumps({"seconds": seconds, "cuda": torch.cuda.is_initialized(), "modules": sorted(sys.modules)}))
 """
 
@@ -36,9 +36,9 @@ def run():
 def test_import_is_quick_silent_offline_and_leaves_cuda_alone():
     report = run()
     seconds = [report["seconds"]]
-    while min(seconds) >= 0.2 and len(seconds) < 5:  # the smallest of a few runs, since a busy machine only adds
+    while min(seconds) >= 0.2 and len(seconds) < 5:  # of the processor, which only other work can make more
         seconds.append(run()["seconds"])
-    assert min(seconds) < 0.2, f"importing took {seconds} s beyond torch"
+    assert min(seconds) < 0.2, f"importing took {seconds} s of a processor beyond torch"
     assert report["cuda"] is False
     heavy = {
         "torchvision",

@@ -20,6 +20,7 @@ from facelight.data.synthetic import photo, sets
 from facelight.data.synthetic.render import Camera, Stage, direction, rotation
 from facelight.data.synthetic.scene import SceneLight, identity_seed, sample_portrait, sample_scene
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
+from patience import PATIENCE
 
 FRONTAL = tuple(pair for pair in YALE_LIGHTS if subset_of(*pair) == 1)
 
@@ -433,7 +434,7 @@ def run(code: str, **environment: str) -> subprocess.Popen:
 
 def test_two_silent_processes_share_one_cache(tmp_path: Path) -> None:
     both = [run(RENDER, FACELIGHT_CACHE=str(tmp_path)) for _ in range(2)]
-    assert [process.communicate(timeout=120) for process in both] == [("", "")] * 2
+    assert [process.communicate(timeout=PATIENCE) for process in both] == [("", "")] * 2
     assert [process.returncode for process in both] == [0, 0]
     entries = [path for path in (tmp_path / "synthetic").iterdir() if path.is_dir()]
     assert len(entries) == 1
@@ -448,7 +449,7 @@ def test_unwritable_kernel_cache_is_replaced(tmp_path: Path) -> None:
         "assert pathlib.Path(tempfile.gettempdir()) in folder.parents"
     )
     process = run(code, WARP_CACHE_PATH=str(tmp_path / "file" / "below"))
-    printed, warned = process.communicate(timeout=60)
+    printed, warned = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, warned
     assert printed == ""
     assert "set WARP_CACHE_PATH to a directory that can be written" in warned
