@@ -6,21 +6,39 @@ BIN := .venv/bin
 PROFILE ?= book
 NOTEBOOKS := $(patsubst book/%.md,notebooks/%.ipynb,$(wildcard book/[0-9]*.md))
 
+# The kernel `python3` is that of .venv, whatever kernels the machine or the account offers under the same name.
+export JUPYTER_PATH =
+export JUPYTER_PREFER_ENV_PATH = 1
+
+# PYTHON and TORCH choose what .venv holds. Not given, they stay what they are; another PYTHON makes .venv again.
+$(if $(filter-out cpu default,$(TORCH)),$(error TORCH is cpu (PyTorch's CPU build) or default; got $(TORCH)))
+GIVEN := $(if $(TORCH),torch=$(TORCH))
+ifneq ($(origin PYTHON),file)
+override PYTHON := $(patsubst ~/%,$(HOME)/%,$(PYTHON))
+GIVEN += python=$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+endif
+MADE := $(shell cat .venv/.installed 2>/dev/null)
+CHANGED := $(filter-out $(MADE),$(GIVEN))
+AGAIN := $(or $(filter python=%,$(CHANGED)),$(shell $(BIN)/python -c pass 2>/dev/null || echo new))
+
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 setup: .venv/.installed ## create .venv and install the pinned packages (done by the other targets when needed)
 
-.venv/.installed: requirements.txt pyproject.toml
-	@command -v git >/dev/null || { echo "git is missing: apt install git"; exit 1; }
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt install python3 python3-venv, or make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
-	@echo "== Installing into .venv (several minutes the first time, about 7 GB; later calls skip this)"
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	@touch $@
+define make_venv
+@command -v git >/dev/null || { echo "git is missing: apt install git"; exit 1; }
+@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is missing: apt install python3 python3-venv, or make PYTHON=/path/to/python3.11"; exit 1; }
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || { echo "Python 3.11.5 or newer is needed; $(PYTHON) is $$("$(PYTHON)" -V 2>&1). Say which: make PYTHON=/path/to/python3.11"; exit 1; }
+@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
+@test ! -d .venv || echo "== Making .venv again: it has $(or $(MADE),no finished installation); asked for: $(or $(filter python=%,$(GIVEN)),a Python that starts)"
+rm -rf .venv
+"$(PYTHON)" -m venv .venv
+endef
+
+.venv/.installed: requirements.txt pyproject.toml $(if $(CHANGED)$(AGAIN),again)
+	$(if $(AGAIN),$(make_venv))
+	$(BIN)/python tools/install.py $(TORCH)
 
 book: setup ## execute every chapter and render the book to _build/html/index.html
 	@echo "== Executing the chapters and rendering the book"
@@ -55,15 +73,18 @@ run: request setup ## run one chapter with a profile: make run CH=03 PROFILE=lap
 
 serve: ## show the rendered book at http://127.0.0.1:8000
 	@test -d _build/html || { echo "there is no rendered book yet: make book"; exit 1; }
-	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+	"$(PYTHON)" -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 linkcheck: setup ## follow every link of the book
 	$(BIN)/jupyter-book build . --builder linkcheck
 
 lock: setup ## write what is installed now into requirements.txt
-	$(BIN)/python tools/lock.py > requirements.new && mv requirements.new requirements.txt
+	$(BIN)/python tools/lock.py > requirements.new && mv requirements.new requirements.txt || { rm -f requirements.new; exit 1; }
+
+release: setup ## change the version everywhere, in one commit: make release VERSION=1.2.0 (after it VERSION=1.3.0.dev0)
+	$(BIN)/python tools/release.py "$(VERSION)"
 
 clean: ## remove what was built (not .venv)
 	rm -rf _build build .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help request setup book test check notebooks accept run serve linkcheck lock clean
+.PHONY: again help request setup book test check notebooks accept run serve linkcheck lock release clean

@@ -1,6 +1,7 @@
 """Generate `notebooks/` from `book/`, one way: convert, execute, normalise. Only this script writes there.
 
-`generate` handles the chapters whose notebook is missing, out of date or never executed (`--all`: every chapter);
+`generate` handles the chapters whose notebook is missing, out of date or never executed (`--all`: every chapter). Where
+only text or the set-up cell has changed, which does nothing outside Colab, the stored outputs are kept.
 `check` changes nothing and fails when a notebook is not what its chapter would generate.
 """
 
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbstripout import strip_output
 
@@ -35,13 +38,60 @@ def convert(chapter: Path) -> nbformat.NotebookNode:
 
 def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Run all cells from the folder of the notebooks; keep the outputs that are compared, and all execution counts."""
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
+    own = KernelSpecManager(kernel_dirs=[f"{sys.prefix}/share/jupyter/kernels"])  # no other kernel of the same name
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=own)
+    resources = {"metadata": {"path": str(ROOT / "notebooks")}}
+    NotebookClient(notebook, timeout=600, km=kernel, resources=resources).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata["language_info"] = {"name": "python"}
     stripped = strip_output(notebook, keep_output=False, keep_count=True, keep_id=True)
     nbformat.validate(stripped)
     return stripped
+
+
+def compared(notebook: nbformat.NotebookNode) -> list[tuple[str, object]]:
+    """Source and metadata of every cell whose outputs may change what is stored: all code but the set-up cell."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [
+        ("", "") if "hide-cell" in cell.metadata.get("tags", []) else (cell.source, cell.metadata) for cell in cells
+    ]
+
+
+def lacking(notebook: nbformat.NotebookNode) -> list[str]:
+    """What is wrong with the stored outputs of a notebook, whatever its chapter says."""
+    wrong = []
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    checked = [cell for cell in code if "nbval-check-output" in cell.metadata.get("tags", [])]
+    if any(cell.execution_count is None for cell in code):
+        wrong.append("has cells without an execution count, which would be compared with nothing")
+    if any(not cell.outputs for cell in checked):
+        wrong.append("has a checked cell without a stored output")
+    if any(cell.outputs for cell in code if cell not in checked):
+        wrong.append("stores outputs that nothing checks")
+    return wrong
+
+
+def keep_outputs(notebook: nbformat.NotebookNode, target: Path) -> bool:
+    """Give `notebook` the outputs and counts of `target` when its code is the same; say whether nothing lacks then."""
+    if not target.is_file():
+        return False
+    found = nbformat.read(target, as_version=4)
+    if compared(notebook) != compared(found):
+        return False
+    code = [[cell for cell in each.cells if cell.cell_type == "code"] for each in (notebook, found)]
+    for new, old in zip(*code, strict=True):
+        new["outputs"], new["execution_count"] = old.outputs, old.execution_count
+    return not lacking(notebook)
+
+
+def write(notebook: nbformat.NotebookNode, target: Path) -> None:
+    """Put a notebook in its place in one step."""
+    text = nbformat.writes(notebook, version=4)
+    with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as part:
+        part.write(text.rstrip("\n") + "\n")
+    Path(part.name).chmod(0o644)
+    Path(part.name).replace(target)
 
 
 def problems(chapter: Path, target: Path) -> list[str]:
@@ -53,15 +103,7 @@ def problems(chapter: Path, target: Path) -> list[str]:
         (c.cell_type, c.source, c.metadata) for c in found.cells
     ]:
         wrong.append(f"differs from {chapter.relative_to(ROOT)}")
-    code = [cell for cell in found.cells if cell.cell_type == "code" and cell.source.strip()]
-    checked = [cell for cell in code if "nbval-check-output" in cell.metadata.get("tags", [])]
-    if any(cell.execution_count is None for cell in code):
-        wrong.append("has cells without an execution count, which would be compared with nothing")
-    if any(not cell.outputs for cell in checked):
-        wrong.append("has a checked cell without a stored output")
-    if any(cell.outputs for cell in code if cell not in checked):
-        wrong.append("stores outputs that nothing checks")
-    return wrong
+    return wrong + lacking(found)
 
 
 def main() -> int:
@@ -79,12 +121,11 @@ def main() -> int:
                 print(f"{target.relative_to(ROOT)} {problem}: make notebooks")
             failed |= bool(wrong)
         elif wrong or options.all:
-            print(f"{target.relative_to(ROOT)}: executing", flush=True)
-            text = nbformat.writes(execute(convert(chapter)), version=4)
-            with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as part:
-                part.write(text.rstrip("\n") + "\n")
-            Path(part.name).chmod(0o644)
-            Path(part.name).replace(target)
+            notebook = convert(chapter)
+            if options.all or not keep_outputs(notebook, target):
+                print(f"{target.relative_to(ROOT)}: executing", flush=True)
+                notebook = execute(notebook)
+            write(notebook, target)
     strays = {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")} - {p.stem for p in (ROOT / "book").glob("*.md")}
     for stray in sorted(strays):
         print(f"notebooks/{stray}.ipynb has no chapter: delete it")
