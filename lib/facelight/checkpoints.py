@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from facelight import _files
 
 Curve = dict[str, list[float]]
 """What was noted after each epoch."""
@@ -21,27 +21,25 @@ class CheckpointError(ValueError):
 def save(
     path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, curve: Curve
 ) -> None:
-    """Write a checkpoint beside its place and move it there, so that the file is always a whole one."""
+    """Write a checkpoint beside its place and move it there, so that the file is always a whole one.
+
+    Raises:
+        OSError: it cannot be written; names the file and what the disk said.
+    """
     state: dict[str, Any] = {"identity": identity, "epoch": epoch, "curve": curve}
     state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    part = path.with_name(f".{path.name}.part")
+    path = _files.expanded(path, "checkpoint")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
+        with _files.whole(path) as stream:
             torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save hides what the disk said behind its own RuntimeError
         raise OSError(f"cannot write {path} ({error}): free some space, or choose a folder for it") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def resume(path: Path | None, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
     """The epoch to go on with and the curve so far; model and optimizer as they were then."""
-    if path is None or not path.exists():
+    if path is None or not (path := _files.expanded(path, "checkpoint")).exists():
         return 0, {}
     advice = f"delete {path} to start this run again"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, or 1 when data are incomplete or a request cannot be met."""
     options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8, nor the terminal
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _data(options) if options.command == "data" else _run(options)
     except (ValueError, OSError) as error:

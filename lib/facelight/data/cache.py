@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
+from facelight import _files, _locks
 from facelight.data.sources import cache_root
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -48,9 +48,10 @@ def cached(name: str, config: Mapping[str, Any], make: Callable[[], Arrays]) -> 
     """Arrays from the cache, made and kept there first when it lacks them.
 
     An entry is a directory `<cache root>/<name>/<key>` with one `.npy` file per array and `entry.json`. It is written
-    under a temporary name and renamed when complete, under a lock, so that two processes make it once. On reading,
-    configuration and checksums are compared; a damaged entry is dropped and made again. Arrays that are read are
-    memory-mapped copy-on-write: changing them never changes the file.
+    under a temporary name and renamed when complete, under a lock, so that two processes make it once; on a file system
+    without locks both may make it, and one is kept. On reading, configuration and checksums are compared; a damaged
+    entry is dropped and made again. Arrays that are read are memory-mapped copy-on-write: changing them never changes
+    the file. The umask decides who may read an entry, so a group can share a cache.
 
     Args:
         name: of the kind of content, part of the path.
@@ -67,24 +68,22 @@ def cached(name: str, config: Mapping[str, Any], make: Callable[[], Arrays]) -> 
     ...     entry.arrays["x"].tolist()
     [0, 1, 2]
     """
-    folder = cache_root() / name
-    place = folder / key(config)[:32]
-    entry = _read(place, config)
-    if entry is not None:
-        return entry
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".try-"):
+        place = cache_root() / name / key(config)[:32]
+        if (entry := _read(place, config)) is not None:
+            return entry
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".try-"):
             pass
     except OSError as problem:
+        where = f" {problem.filename}" if problem.filename else ""
         warnings.warn(
-            f"cannot write to the cache {folder} ({problem.strerror}): keeping {name} in memory only, to be made again "
-            "next time; set FACELIGHT_CACHE to a directory that can be written",
+            f"cannot write to the cache{where} ({problem.strerror or problem}): keeping {name} in memory only, to be "
+            "made again next time; set FACELIGHT_CACHE to a directory that can be written",
             stacklevel=2,
         )
-        arrays = make()
-        return Entry(arrays, _digest({k: _checksum(v) for k, v in arrays.items()}))
-    with FileLock(folder / f"{place.name}.lock"):
+        return _in_memory(make())
+    with _locks.locked(place.with_name(f"{place.name}.lock"), "set FACELIGHT_CACHE to a directory on another disk"):
         entry = _read(place, config)  # another process may have made it meanwhile
         return entry if entry is not None else _write(place, config, make())
 
@@ -106,7 +105,7 @@ def _digest(checksums: Mapping[str, str]) -> str:
 def _read(place: Path, config: Mapping[str, Any]) -> Entry | None:
     """The entry at `place`, or None when it is missing, incomplete, damaged or of another configuration."""
     try:
-        record = json.loads((place / "entry.json").read_text())
+        record = json.loads((place / "entry.json").read_text(encoding="utf-8"))
         if record["config"] != json.loads(_canonical(config)):
             return None
         arrays = {k: np.load(place / f"{k}.npy", mmap_mode="c", allow_pickle=False) for k in record["checksums"]}
@@ -117,27 +116,35 @@ def _read(place: Path, config: Mapping[str, Any]) -> Entry | None:
     return Entry(arrays, _digest(record["checksums"]))
 
 
+def _in_memory(arrays: Arrays) -> Entry:
+    return Entry(arrays, _digest({name: _checksum(array) for name, array in arrays.items()}))
+
+
 def _write(place: Path, config: Mapping[str, Any], arrays: Arrays) -> Entry:
     """Keep arrays at `place`, complete or not at all, and read them back."""
-    unfinished = Path(tempfile.mkdtemp(dir=place.parent, prefix=".unfinished-"))
+    made = _in_memory(arrays)
+    unfinished = None
     try:
+        unfinished = _files.new_folder(place.parent, ".unfinished-")
         for name, array in arrays.items():
             np.save(unfinished / f"{name}.npy", array, allow_pickle=False)
-        checksums = {name: _checksum(array) for name, array in arrays.items()}
-        record = {"config": dict(config), "checksums": checksums}
-        (unfinished / "entry.json").write_text(json.dumps(record, indent=1, sort_keys=True))
-        if place.exists():  # damaged: out of the way, then gone
-            damaged = tempfile.mkdtemp(dir=place.parent, prefix=".damaged-")
-            place.replace(Path(damaged) / "entry")
+        record = {"config": dict(config), "checksums": {name: _checksum(array) for name, array in arrays.items()}}
+        (unfinished / "entry.json").write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+        if place.exists() and _read(place, config) is None:  # damaged: out of the way, then gone
+            damaged = _files.new_folder(place.parent, ".damaged-")
+            place.replace(damaged / "entry")
             shutil.rmtree(damaged, ignore_errors=True)
         unfinished.replace(place)
     except OSError as problem:
+        if (entry := _read(place, config)) is not None:  # without locks another process may have been faster
+            return entry
         warnings.warn(
             f"could not keep {place.parent.name} in the cache {place.parent} ({problem.strerror}): it stays in memory; "
             "free some space there or set FACELIGHT_CACHE to another directory",
             stacklevel=3,
         )
-        return Entry(arrays, _digest({k: _checksum(v) for k, v in arrays.items()}))
+        return made
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return _read(place, config) or Entry(arrays, _digest(checksums))
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return _read(place, config) or made

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from facelight import _check
+from facelight import _check, _machine
 from facelight.data import cache, pictures
 from facelight.data.samples import Annotations, LandmarkFaces
 from facelight.data.sources import DataError
@@ -158,7 +157,7 @@ def crop_faces(
         faces: from `w300.load` or `wflw.load`.
         size: side of the crops in pixels.
         rule: default: `BoxRule()`.
-        workers: threads that decode; None: one per processor. Does not change the crops.
+        workers: threads that decode; None: one per processor that this process may use. Does not change the crops.
 
     Returns:
         Images (N, 3, size, size), RGB; landmarks and boxes in pixels of the crop (`pixels_to_unit` leads to [0, 1]);
@@ -198,7 +197,7 @@ def _make(faces: Annotations, places: Squares, size: int, workers: int | None) -
                 raise DataError(f"{faces.name[row]}: {error}: correct the box or leave the face out") from error
             extent[row] = picture.shape[1::-1]
 
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or _machine.processors()) as pool:
         done = pool.map(one, of_picture.items())
         # The bar appears after two seconds, and on a terminal or in a notebook only.
         list(tqdm(done, "cutting out faces", len(of_picture), delay=2, disable=None))
@@ -217,7 +216,7 @@ def _make(faces: Annotations, places: Squares, size: int, workers: int | None) -
 
 def _digest(faces: Annotations) -> str:
     """Hash of the rows, which may be a selection of those that were read."""
-    digest = hashlib.sha256("\n".join(faces.name).encode())
+    digest = hashlib.sha256("\n".join(faces.name).encode(errors="surrogateescape"))
     for column in (faces.landmarks, faces.box, faces.attributes):
         digest.update(column.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -8,14 +8,13 @@ import os
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
-import platformdirs
+from facelight import _files, _locks
+from facelight.data._download import Resume
 
 
 class DataError(ValueError):
@@ -80,13 +79,27 @@ def _first(names: tuple[str, ...], n: int = 6) -> str:
 
 
 def cache_root() -> Path:
-    """Directory for what can be made again: `FACELIGHT_CACHE`, else the user cache directory."""
-    return Path(os.environ.get("FACELIGHT_CACHE") or platformdirs.user_cache_dir("facelight"))
+    """Directory for what can be made again: `FACELIGHT_CACHE`, else the user cache directory.
+
+    Raises:
+        FileNotFoundError: there is no home directory, as in a container that runs under a bare number.
+    """
+    if chosen := os.environ.get("FACELIGHT_CACHE"):
+        return _files.expanded(chosen, "FACELIGHT_CACHE")
+    if (folder := _files.user_cache("facelight")) is not None:
+        return folder
+    raise FileNotFoundError(
+        "this user has no home directory: set FACELIGHT_CACHE to a directory for what is made and fetched, and "
+        "FACELIGHT_DATA to that of the data sets"
+    )
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """Directory that holds the data sets: `root`, else `FACELIGHT_DATA`, else `data` in the user cache directory."""
-    return Path(root or os.environ.get("FACELIGHT_DATA") or cache_root() / "data")
+    """Directory that holds the data sets: `root`, else `FACELIGHT_DATA`, else `data` in the cache directory."""
+    if root:
+        return _files.expanded(root, "root")
+    chosen = os.environ.get("FACELIGHT_DATA")
+    return _files.expanded(chosen, "FACELIGHT_DATA") if chosen else cache_root() / "data"
 
 
 def require_directory(path: Path, name: str) -> None:
@@ -112,7 +125,8 @@ def sha256_of(files: Mapping[str, bytes | Path]) -> str:
     for name, content in files.items():
         digest = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else _file_sha256(content)
         lines.append(f"{digest}  {name}\n")
-    return hashlib.sha256("".join(sorted(lines, key=lambda line: line[66:])).encode()).hexdigest()
+    text = "".join(sorted(lines, key=lambda line: line[66:]))
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()  # names need not be UTF-8
 
 
 def fetch(
@@ -145,16 +159,16 @@ def fetch(
     """
     import pooch
     import requests
-    from filelock import FileLock
 
-    folder = Path(directory) if directory is not None else cache_root() / "downloads"
+    folder = _files.expanded(directory, "directory") if directory is not None else cache_root() / "downloads"
     folder.mkdir(parents=True, exist_ok=True)
     name = name or url.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
     advice = f"see the data card book/data/{dataset}.md, then `facelight data verify {dataset}`"
-    with FileLock(folder / f"{name}.lock"):
+    elsewhere = "keep the files in a directory on another disk (FACELIGHT_CACHE)"
+    with _locks.locked(folder / f"{name}.lock", elsewhere):
         known = sha256 or _recorded(folder).get(url)
         try:
-            path = Path(pooch.retrieve(url, known, name, folder, downloader=_Resume(folder / f"{name}.part", timeout)))
+            path = Path(pooch.retrieve(url, known, name, folder, downloader=Resume(folder / f"{name}.part", timeout)))
         except requests.RequestException as error:
             raise DataError(
                 f"{url}: download failed ({error}): try again, it continues where it stopped; {advice}"
@@ -165,7 +179,7 @@ def fetch(
             path.unlink()
             raise DataError(f"{url}: expected a zip or tar archive, got something else: try again later, or {advice}")
         if known is None:
-            with FileLock(folder / "sha256.json.lock"):
+            with _locks.locked(folder / "sha256.json.lock", elsewhere):
                 _record(folder, url, _file_sha256(path))
     return path
 
@@ -177,55 +191,13 @@ def _file_sha256(path: Path) -> str:
 
 def _recorded(folder: Path) -> dict[str, str]:
     path = folder / "sha256.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _record(folder: Path, url: str, digest: str) -> None:
     text = json.dumps(_recorded(folder) | {url: digest}, indent=1, sort_keys=True)
-    part = folder / f"sha256.json.{os.getpid()}"
-    part.write_text(text)
-    part.replace(folder / "sha256.json")
-
-
-class _Resume:
-    """A downloader for pooch that keeps an interrupted file and asks the server for the rest of the same version."""
-
-    def __init__(self, part: Path, timeout: float) -> None:
-        self.part, self.tag, self.timeout = part, part.with_name(part.name + ".tag"), timeout
-
-    def __call__(self, url: str, output_file: str | IO[bytes], pooch: Any) -> None:
-        import requests
-
-        have = self.part.stat().st_size if self.part.exists() and self.tag.exists() else 0
-        headers = {"Range": f"bytes={have}-", "If-Range": self.tag.read_text()} if have else {}
-        headers["Accept-Encoding"] = "identity"
-        with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as answer:
-            if answer.status_code == 416:  # nothing left to send, or the file changed: start again
-                self.tag.unlink()
-                return self(url, output_file, pooch)
-            answer.raise_for_status()
-            resumed = answer.status_code == 206
-            if not resumed:
-                self.tag.unlink(missing_ok=True)
-                if tag := answer.headers.get("ETag") or answer.headers.get("Last-Modified"):
-                    self.tag.write_text(tag)
-            length = int(answer.headers.get("Content-Length", -1))
-            self._write(answer.iter_content(1 << 16), have * resumed, length)
-        expected = have * resumed + length
-        if length >= 0 and self.part.stat().st_size != expected:
-            raise requests.ConnectionError(f"{self.part.stat().st_size} of {expected} bytes arrived")
-        shutil.move(self.part, str(output_file))
-        self.tag.unlink(missing_ok=True)
-
-    def _write(self, blocks: Iterable[bytes], have: int, length: int) -> None:
-        """Add blocks to what is there; a bar appears after two seconds, on a terminal or in a notebook only."""
-        from tqdm import tqdm
-
-        total = have + length if length >= 0 else None
-        bar = tqdm(None, self.part.stem, total, initial=have, unit="B", unit_scale=True, delay=2, disable=None)
-        with bar, self.part.open("ab" if have else "wb") as stream:
-            for block in blocks:
-                bar.update(stream.write(block))
+    with _files.whole(folder / "sha256.json") as stream:
+        stream.write(text.encode())
 
 
 def extract(archive: str | os.PathLike[str], directory: str | os.PathLike[str], *, max_bytes: int = 20 * 10**9) -> Path:
@@ -240,11 +212,11 @@ def extract(archive: str | os.PathLike[str], directory: str | os.PathLike[str], 
         DataError: not an archive, an absolute path, a path or link out of the directory, a device, or too large.
         FileExistsError: the directory is already there.
     """
-    archive, directory = Path(archive), Path(directory)
+    archive, directory = _files.expanded(archive, "archive"), _files.expanded(directory, "directory")
     if directory.exists():
         raise FileExistsError(f"{directory} exists: remove it to unpack {archive.name} again")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    scratch = _files.new_folder(directory.parent, f".{directory.name}-")
     try:
         if zipfile.is_zipfile(archive):
             _unzip(archive, scratch, max_bytes)
@@ -252,7 +224,6 @@ def extract(archive: str | os.PathLike[str], directory: str | os.PathLike[str], 
             _untar(archive, scratch, max_bytes)
         else:
             raise DataError(f"{archive}: expected a zip or tar archive, got something else: download it again")
-        scratch.chmod(0o755)
         scratch.replace(directory)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -283,6 +254,11 @@ def _untar(archive: Path, target: Path, max_bytes: int) -> None:
             for member in members:
                 if Path(member.name).is_absolute():
                     raise tarfile.AbsolutePathError(member)
-            source.extractall(target, filter="data")
+            source.extractall(target, filter=_without_mode)
         except tarfile.FilterError as error:
             raise DataError(f"{archive}: {error}: refused") from error
+
+
+def _without_mode(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo:
+    """Refuse what leads out of the target; leave permissions to the umask, as for the members of a zip archive."""
+    return tarfile.data_filter(member, target).replace(mode=None, deep=False)  # type: ignore[arg-type]

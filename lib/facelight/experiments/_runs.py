@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shutil
 import time
 import warnings
@@ -15,11 +14,11 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from facelight import distributed, results, train
+from facelight import _locks, _machine, distributed, results, train
 from facelight.data import pie, yaleb
 from facelight.data.samples import LitFaces
 from facelight.experiments.enhancers import fingerprint
@@ -75,8 +74,10 @@ def measure_all(
         same_as: what equal experiments have in common, of which only the first is measured; default: the configuration.
 
     Raises:
-        OSError: the folder of the records cannot be written.
+        OSError: the folder of the records cannot be written, or its file system has no locks.
     """
+    if profile in RECORDING:
+        results.commit()  # what is wrong with git is said now, not after hours
     same_as = same_as or (lambda config: config)
     loaded: dict[str, Faces] = {}
     measured: dict[Hashable, Record] = {}
@@ -135,11 +136,13 @@ def _once(experiment: str, config: C, measure: Callable[[C, Path | None], Record
         return item
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        hold = FileLock(lock).acquire(timeout=-1 if patient else 0)
+        hold = _locks.lock(lock).acquire(timeout=-1 if patient else 0)
     except Timeout:
         return None
     except OSError as error:
-        raise OSError(f"cannot write to {place.parent} ({error}): set FACELIGHT_RESULTS to another folder") from error
+        raise OSError(
+            f"cannot write to {place.parent} or lock it ({error}): set FACELIGHT_RESULTS to a folder on another disk"
+        ) from error
     with hold:
         item = results.find(experiment, config, seed)  # the other process may just have finished
         if item is None:
@@ -212,7 +215,7 @@ def in_parts(work: Callable[[Tensor], Tensor], images: Tensor, size: tuple[int, 
     def one(part: Tensor) -> Tensor:
         return work(_resized(part, size))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # torch's own threads would only compete
+    with ThreadPoolExecutor(_machine.processors()) as pool:  # torch's own threads would only compete
         torch.set_num_threads(1)
         try:
             return torch.cat(list(pool.map(one, parts)), dim=-1)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facelight import _check, train
+from facelight import _check, _files, train
 from facelight.data.samples import LitFaces
 from facelight.experiments import competitors, networks, protocols, scoring
 from facelight.experiments._runs import RECORDING, continued, in_parts, measure_all, read
@@ -147,7 +147,8 @@ def _by_network(
 def code() -> str:
     """Twelve digits that stand for the source of the library: a checkpoint of other code is not continued."""
     digest = hashlib.sha256()
-    for path in sorted(Path(train.__file__).parent.rglob("*.py")):
+    library = Path(train.__file__).parent
+    for path in _files.visible(library.rglob("*.py"), library):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

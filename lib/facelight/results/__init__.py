@@ -1,6 +1,6 @@
 """Measured evidence: `records` keeps runs with their provenance, `tables` turns them into what chapters print."""
 
-from facelight.results.records import Record, find, key, load, record, root, save
+from facelight.results.records import Record, commit, find, key, load, record, root, save
 from facelight.results.tables import (
     PairedDifference,
     beside_paper,
@@ -14,6 +14,7 @@ __all__ = [
     "PairedDifference",
     "Record",
     "beside_paper",
+    "commit",
     "find",
     "format_spread",
     "key",

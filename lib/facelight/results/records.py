@@ -16,7 +16,7 @@ import platform
 import re
 import subprocess
 import sys
-import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from facelight import _files, _machine
 
 SCHEMA = 1
 SOURCE = Path(__file__)  # the commit that a record names is that of the checkout which holds this file
@@ -120,7 +122,7 @@ def root() -> Path:
     """
     chosen = os.environ.get("FACELIGHT_RESULTS")
     if chosen:
-        return Path(chosen)
+        return _files.expanded(chosen, "FACELIGHT_RESULTS")
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "book").is_dir() and (folder / "_toc.yml").is_file():
@@ -136,26 +138,18 @@ def save(item: Record, folder: Path | None = None) -> Path:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    target = (folder or root()) / item.experiment / f"{item.key}.json"
+    target = _folder(folder) / item.experiment / f"{item.key}.json"
     text = json.dumps(dataclasses.asdict(item), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     text = _NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
+        with _files.whole(target) as stream:
+            stream.write(text.encode())
     except OSError as error:
         raise OSError(
             f"cannot write records to {target.parent} ({error.strerror}): "
             "set FACELIGHT_RESULTS to a folder that can be written"
         ) from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as part:
-            part.write(text)
-            part.flush()
-            os.fsync(part.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)  # what a full disk left
     return target
 
 
@@ -165,13 +159,18 @@ def load(experiment: str, folder: Path | None = None) -> list[Record]:
     Raises:
         ValueError: a file that is not a record, names another run than its content, or has another schema.
     """
-    return [_read(path) for path in sorted(((folder or root()) / experiment).glob("*.json"))]
+    place = _folder(folder) / experiment
+    return [_read(path) for path in _files.visible(place.glob("*.json"), place)]
 
 
 def find(experiment: str, config: Any, seed: int | None = None, folder: Path | None = None) -> Record | None:
     """The record of this very run, or None."""
-    path = (folder or root()) / experiment / f"{key(experiment, _settings(config), seed)}.json"
+    path = _folder(folder) / experiment / f"{key(experiment, _settings(config), seed)}.json"
     return _read(path) if path.is_file() else None
+
+
+def _folder(folder: Path | None) -> Path:
+    return root() if folder is None else _files.expanded(folder, "folder")
 
 
 def _read(path: Path) -> Record:
@@ -211,15 +210,35 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"expected numbers, text, lists and mappings, got {type(value).__name__}: convert it first")
 
 
+def commit() -> str | None:
+    """The commit of the checkout that holds this file; None where it is installed without one.
+
+    Warns when there is a checkout but git says nothing of it; ask before a long run.
+    """
+    return _git("rev-parse", "HEAD")
+
+
 def _git(*words: str) -> str | None:
     """What git says of the checkout that this file belongs to; None where it is installed without one."""
     answer = ""
+    # In a container the checkout may belong to somebody else, and git would refuse. Its code is running anyway.
+    git = ["git", "-c", "safe.directory=*", "--no-optional-locks", "-C", str(SOURCE.parent)]
     try:
         for call in (("ls-files", "--error-unmatch", str(SOURCE)), words):
-            command = ["git", "-C", str(SOURCE.parent), *call]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+            answer = subprocess.run(
+                [*git, *call], capture_output=True, text=True, check=True, timeout=60
+            ).stdout.strip()
         return answer
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as problem:
+        strange = isinstance(problem, subprocess.CalledProcessError) and problem.returncode == 1  # not one of its files
+        top = next((folder for folder in SOURCE.parents if (folder / ".git").exists()), None)
+        if top is not None and not strange:
+            why = str(getattr(problem, "stderr", None) or problem).strip()
+            warnings.warn(
+                f"git says nothing of the checkout {top} ({why}): records will not name the commit that produced them; "
+                f"make `git -C {top} status` work first",
+                stacklevel=3,
+            )
         return None
 
 
@@ -235,11 +254,11 @@ def _provenance(seconds: float, device: str, command: str | None) -> dict[str, A
     # Records that a run has just written do not make the code dirty.
     status = _git("status", "--porcelain", "--", ":/", ":(exclude,top)book/results")
     return {
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": commit(),
         "clean": None if status is None else not status,
         "versions": versions,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "machine": f"{platform.system()} {platform.machine()}, {_machine.processors()} CPU cores",
         "device": device,
         "threads": torch.get_num_threads(),
         "seconds": round(seconds, 3),

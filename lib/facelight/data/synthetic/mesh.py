@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from facelight import _files
 from facelight.data.synthetic.hair import STORE, curtain_carriers, curtain_faces, curtain_size, hair_rows
 
 Array = npt.NDArray[np.float64]
@@ -84,7 +85,7 @@ def _read_base() -> tuple[Array, Array, dict[str, tuple[Index, Index]]]:
     texture: list[str] = []
     quads: dict[str, list[str]] = {}
     group = ""
-    for line in (asset_root() / "mpfb2/3dobjs/base.obj").read_text().splitlines():
+    for line in (asset_root() / "mpfb2/3dobjs/base.obj").read_text(encoding="utf-8").splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "v":
             vertices.append(rest)
@@ -202,7 +203,7 @@ def mesh() -> Mesh:
 
 def _read_target(path: Path) -> npt.NDArray[np.float32]:
     """Displacement (19158, 3) in metres of the base mesh's vertices from a MakeHuman target file."""
-    content = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+    content = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
     words = " ".join(line for line in content.splitlines() if not line.startswith("#")).split()
     rows = np.array(words, np.float32).reshape(-1, 4)
     full = np.zeros((19158, 3), np.float32)
@@ -258,7 +259,7 @@ def _macro_targets(folder: Path) -> dict[str, Path]:
 
 def _local_rows(targets: Path) -> dict[str, npt.NDArray[Any]]:
     """Half the difference of each pair of opposite targets, so that coefficients of either sign act linearly."""
-    table = json.loads((targets / "target.json").read_text())
+    table = json.loads((targets / "target.json").read_text(encoding="utf-8"))
     rows = {}
     for folder in FACIAL_FOLDERS:
         for category in table[folder]["categories"]:
@@ -284,7 +285,8 @@ def basis() -> Basis:
         name: _target(path) for name, path in _macro_targets(targets / "macrodetails").items()
     }
     rows |= _local_rows(targets)
-    for path in sorted((asset_root() / "faceunits01/targets/faceunits").glob("*.target")):
+    units = asset_root() / "faceunits01/targets/faceunits"
+    for path in _files.visible(units.glob("*.target"), units):
         rows[f"action:{path.stem}"] = _target(path)
     body = mesh().body
     skin = np.isin(np.arange(body), mesh().faces[mesh().part == 0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from facelight import illumination
+from facelight import _files, _machine, illumination
 from facelight.data import cache
 from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight.data.synthetic.photo import frontal_series, new_stage, photograph
@@ -47,7 +46,7 @@ def landmarks(
         n: number of pictures.
         seed: of the whole set, >= 0.
         size: side of the pictures in pixels.
-        workers: threads that render; None: one per processor. Does not change the pictures.
+        workers: threads that render; None: one per processor that this process may use. Does not change the pictures.
         device: Warp's name of the device that renders. Pictures of different devices may differ in the last bit.
 
     Returns:
@@ -90,7 +89,7 @@ def lights(
         seed: of the whole set, >= 0.
         size: height and width in pixels.
         directions: (azimuth, elevation) of the lights in degrees; the 64 of Extended Yale B unless told.
-        workers: threads that render; None: one per processor. Does not change the pictures.
+        workers: threads that render; None: one per processor that this process may use. Does not change the pictures.
         device: Warp's name of the device that renders. Pictures of different devices may differ in the last bit.
 
     Returns:
@@ -162,7 +161,7 @@ def people(
         pictures: of each.
         seed: of the whole set, >= 0.
         size: side of the pictures in pixels.
-        workers: threads that render; None: one per processor. Does not change the pictures.
+        workers: threads that render; None: one per processor that this process may use. Does not change the pictures.
         device: Warp's name of the device that renders. Pictures of different devices may differ in the last bit.
 
     Returns:
@@ -228,7 +227,7 @@ class Crew:
     """
 
     def __init__(self, workers: int | None = None, device: str = "cpu") -> None:
-        count = max(1, workers or os.cpu_count() or 1)
+        count = max(1, workers or _machine.processors())
         self._stages: queue.Queue[Stage] = queue.Queue()
         for _ in range(count):
             self._stages.put(new_stage(device))
@@ -263,7 +262,7 @@ class Crew:
 def _origin(device: str) -> dict[str, str]:
     """What else decides the pictures: the source files that make them, and the packages behind them."""
     here = Path(__file__).parent
-    files = sorted([*here.glob("*.py"), *here.glob("*.csv"), Path(illumination.__file__)])
+    files = [*_files.visible([*here.glob("*.py"), *here.glob("*.csv")], here), Path(illumination.__file__)]
     code = hashlib.sha256()
     for file in files:
         code.update(file.read_bytes())
