@@ -22,7 +22,7 @@ settings.register_profile(
     deadline=None,
     max_examples=25,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("book")
 torch.set_num_threads(1)

@@ -163,11 +163,10 @@ def test_a_notebook_edited_by_hand_is_refused(doctored):
 
 def validate(tree: Path, name: str) -> subprocess.CompletedProcess[str]:
     """Compare a notebook's stored outputs, with the library of that tree and not the installed one."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
+    options = ["-q", "--exitfirst", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
+    command = [sys.executable, "-m", "pytest", *options, f"notebooks/{name}.ipynb"]
     environment = os.environ | {"PYTHONPATH": str(tree / "lib"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, f"notebooks/{name}.ipynb"], cwd=tree, env=environment, capture_output=True, text=True
-    )
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.slow
