@@ -154,12 +154,35 @@ def test_the_cpu_build_has_the_same_pins_and_comes_from_pytorchs_own_index(monke
     assert install.commands("cpu", "")[0][-2] == f"torch=={pins['torch']}"
 
 
-def test_the_other_build_of_pytorch_is_removed_first():
+def test_the_other_build_of_pytorch_is_replaced_although_its_version_is_the_same(monkeypatch):
     """Pip would keep it, since `2.14.1+cpu` satisfies `==2.14.1`."""
-    removal = install.commands("default", "cpu")[0]
-    assert removal[3:5] == ["uninstall", "--yes"]
-    assert {"torch", "torchvision"} <= set(removal)
-    assert not {"numpy", "torchcodec"} & set(removal)
+    pins = install.pins()
+    replacing = install.commands("default", "cpu")[0]
+    assert "--force-reinstall" in replacing
+    assert "--index-url" not in replacing
+    assert replacing[-2:] == [f"torch=={pins['torch']}", f"torchvision=={pins['torchvision']}"]
+
+    class Package:
+        def __init__(self, name: str):
+            self.metadata = {"Name": name}
+
+    names = ("nvidia-cublas", "numpy", "torch", "triton", "torchcodec")
+    monkeypatch.setattr(install.metadata, "distributions", lambda: map(Package, names))
+    replacing, *_, removal = install.commands("cpu", "default")
+    assert "--force-reinstall" in replacing
+    assert removal[3:] == ["uninstall", "--yes", "nvidia-cublas", "triton"]  # last: pip may fail before
+
+
+def test_a_failed_installation_leaves_no_mark_of_a_finished_one(tmp_path, monkeypatch):
+    (tmp_path / ".installed").write_text("python=3.12 torch=default\n")
+    monkeypatch.setattr(install.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(install.sys, "argv", ["install.py", "cpu"])
+    monkeypatch.setattr(install, "run", lambda command, folder: 7)
+    assert install.main() == 7
+    assert not (tmp_path / ".installed").exists()
+    monkeypatch.setattr(install, "run", lambda command, folder: 0)
+    assert install.main() == 0
+    assert "torch=cpu" in (tmp_path / ".installed").read_text()
 
 
 def test_progress_says_what_and_of_how_much():

@@ -37,24 +37,29 @@ def progress(output: str, total: int, megabytes: float, new: int) -> str:
 
 
 def pins() -> dict[str, str]:
-    """The versions of `requirements.txt` by name."""
-    return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.txt").read_text(), re.M))
+    """The versions of `requirements.txt` by name, without what only another Python needs."""
+    python = f'"{sys.version_info.major}.{sys.version_info.minor}"'
+    lines = re.findall(r"^([\w.-]+)==([^\s;]+)(.*)$", (ROOT / "requirements.txt").read_text(), re.M)
+    return {name: version for name, version, marker in lines if not marker or python in marker}
 
 
 def commands(build: str, installed: str) -> list[list[str]]:
     """The pip commands that lead from the `installed` build of PyTorch ("" for none) to `build`, in order."""
-    pip, steps = [sys.executable, "-m", "pip"], []
+    pip, first, last = [sys.executable, "-m", "pip"], [], []
     install = [*pip, "install", "--progress-bar", "off"]
-    if installed not in ("", build):
-        names = sorted(str(dist.metadata["Name"]) for dist in metadata.distributions())
-        old = [name for name in names if name in ("torch", "torchvision") or name.startswith(LEFT_TO_TORCH)]
-        steps.append([*pip, "uninstall", "--yes", *old])
+    names, options = [f"{name}=={pins()[name]}" for name in ("torch", "torchvision")], ["--no-deps"]
+    if changed := installed not in ("", build):
+        options.append("--force-reinstall")  # pip takes the one build for the other
     if build == "cpu":
-        # With its suffix, so that a configured index cannot hand out another build; other platforms have no suffix.
-        suffix = "+cpu" if platform.machine() in ("x86_64", "AMD64") and sys.platform != "darwin" else ""
-        names = [f"{name}=={pins()[name]}{suffix}" for name in ("torch", "torchvision")]
-        steps.append([*install, "--no-deps", "--index-url", CPU_INDEX, *names])
-    return [*steps, [*install, "--requirement", "requirements.txt"], [*install, "--no-deps", "--editable", "."]]
+        options += ["--index-url", CPU_INDEX]
+        if platform.machine() in ("x86_64", "AMD64") and sys.platform != "darwin":
+            names = [f"{name}+cpu" for name in names]  # so that a configured index cannot hand out another build
+        left = sorted(str(dist.metadata["Name"]) for dist in metadata.distributions())
+        left = [name for name in left if name.lower().startswith(LEFT_TO_TORCH)]
+        last = [[*pip, "uninstall", "--yes", *left]] if changed and left else []
+    if build == "cpu" or changed:
+        first = [[*install, *options, *names]]
+    return [*first, [*install, "--requirement", "requirements.txt"], [*install, "--no-deps", "--editable", "."], *last]
 
 
 def installed_build() -> str:
@@ -84,7 +89,8 @@ def run(command: list[str], folder: Path) -> int:
                 with suppress(FileNotFoundError):  # pip may move a file meanwhile
                     megabytes = sum(path.stat().st_size for path in folder.glob("pip-*/*.whl")) / 1e6
                 new = len(list(packages.glob("*.dist-info"))) - before
-                line = progress(output.read_text("utf-8", "replace"), len(pins()), megabytes, new)
+                total = len(pins()) if "--requirement" in command else 0
+                line = progress(output.read_text("utf-8", "replace"), total, megabytes, new)
                 print(f"  {time.monotonic() - start:4.0f} s: {line}", flush=True)
     if pip.returncode:
         last = output.read_text("utf-8", "replace").splitlines()[-20:]
@@ -100,6 +106,8 @@ def main() -> int:
     size = "2.5" if build == "cpu" else "7"
     print(f"== Installing {len(pins())} pinned packages into {sys.prefix}", flush=True)
     print(f"   the first time several minutes, about {size} GB; later calls skip this", flush=True)
+    marker = Path(sys.prefix) / ".installed"
+    marker.unlink(missing_ok=True)  # until all is done
     folder = Path(sys.prefix) / "tmp"  # not the machine's, which may be too small for PyTorch
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -114,7 +122,7 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (Path(sys.prefix) / ".installed").write_text(f"python={python} torch={build}\n")
+    marker.write_text(f"python={python} torch={build}\n")
     return 0
 
 
