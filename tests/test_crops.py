@@ -142,7 +142,7 @@ def test_errors(tmp_path: Path) -> None:
     raw = cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
     for content in (b"", b"text", raw[: len(raw) // 2], raw[:20] + raw[-2:]):
         damaged.write_bytes(content)
-        with pytest.raises(DataError, match=r"b.jpg: not a JPEG or PNG picture, or cut short: obtain the file again"):
+        with pytest.raises(DataError, match=r"b.jpg: not a JPEG or PNG picture, damaged, or cut short: obtain the file again"):
             crops.crop_faces(annotations([path, damaged], landmarks), 16)
     damaged.unlink()
     with pytest.raises(DataError, match=r"b.jpg: cannot be read \(No such file or directory\)"):

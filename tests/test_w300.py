@@ -142,12 +142,12 @@ def test_a_picture_that_is_missing_or_cut_short(tree: Path) -> None:
     raw = picture.read_bytes()
     picture.write_bytes(raw[:-100])
     (damaged,) = w300.verify(tree).damaged
-    assert damaged == f"{picture}: cut short, or not a picture"
+    assert damaged == f"{picture}: damaged, cut short, or not a picture"
     picture.unlink()
-    with pytest.raises(DataError, match=r"1_1.pts: there is no .jpg or .png of that name beside it"):
+    with pytest.raises(DataError, match=r"1_1.pts: there is no .jpg, .jpeg or .png of that name beside it"):
         w300.load("train", tree, partial=True)
     (damaged,) = w300.verify(tree).damaged
-    assert "there is no .jpg or .png" in damaged
+    assert "there is no .jpg, .jpeg or .png" in damaged
 
 
 @pytest.mark.realdata

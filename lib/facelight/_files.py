@@ -50,6 +50,14 @@ def in_any_case(path: Path) -> Path:
     return min((p for p in path.parent.iterdir() if p.name.lower() == wanted), default=path)
 
 
+def bytes_of(path: Path) -> bytes:
+    """The content of a file; nothing where it cannot be read, as when it belongs to another account."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def text_of(path: Path) -> str:
     r"""Text whose lines end in a line feed and that has no byte order mark, whichever system wrote it.
 

@@ -2,6 +2,7 @@
 
 from facelight.data.samples import (
     WFLW_ATTRIBUTES,
+    Annotation,
     Annotations,
     LandmarkFace,
     LandmarkFaces,
@@ -10,4 +11,13 @@ from facelight.data.samples import (
     light_angle,
 )
 
-__all__ = ["WFLW_ATTRIBUTES", "Annotations", "LandmarkFace", "LandmarkFaces", "LitFace", "LitFaces", "light_angle"]
+__all__ = [
+    "WFLW_ATTRIBUTES",
+    "Annotation",
+    "Annotations",
+    "LandmarkFace",
+    "LandmarkFaces",
+    "LitFace",
+    "LitFaces",
+    "light_angle",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facelight import _files
 from facelight.data._pie_mat import read_mat, refused, row_names
-from facelight.data.samples import LitFace, LitFaces
+from facelight.data.samples import LitFaces
 from facelight.data.sources import Report, data_root, require_directory, sha256_of
 
 CAMERAS = (5, 7, 9, 27, 29)
@@ -49,9 +50,6 @@ class PieFaces(LitFaces):
     room_lights: Tensor
     session: tuple[str, ...]
 
-    def __getitem__(self, index: int) -> LitFace:
-        return _sample(self._row(index))
-
 
 @dataclass(frozen=True)
 class PoseFaces(LitFaces):
@@ -67,13 +65,6 @@ class PoseFaces(LitFaces):
 
     camera: Tensor
     is_test: Tensor
-
-    def __getitem__(self, index: int) -> LitFace:
-        return _sample(self._row(index))
-
-
-def _sample(row: Mapping[str, Any]) -> LitFace:
-    return LitFace(**{k: row[k] for k in ("image", "identity", "azimuth", "elevation", "subset", "name")})
 
 
 def shot(place: int) -> tuple[int, str, int, bool]:
@@ -119,7 +110,7 @@ def verify(root: str | os.PathLike[str] | None = None) -> Report:
     folder = data_root(root) / "PIE"
     if not _has_only_mat(folder):
         return _read(folder)[0]
-    path, faces, n = folder / MAT, load_mat(folder / MAT), len(_shots())
+    path, faces, n = _files.in_any_case(folder / MAT), load_mat(folder / MAT), len(_shots())
     rows = dict(zip(map(str, range(1, 69)), faces.identity.bincount().tolist(), strict=True))
     return Report("pie", path, n, n, rows, missing=(), damaged=(), ignored=(), differing=(), sha256=faces.sha256)
 
@@ -169,7 +160,7 @@ def load_mat(path: str | os.PathLike[str]) -> PieFaces:
 
     Source: Cai, He, Hu, Han, Huang (2007).
     """
-    path = Path(path)
+    path = _files.in_any_case(_files.expanded(path, "path"))
     pictures, subjects, _ = read_mat(path, SIZE)
     shots = list(_shots().values())
     if len(subjects) != len(shots):
@@ -208,7 +199,7 @@ def load_pose(root: str | os.PathLike[str] | None = None, *, cameras: Sequence[i
         raise ValueError(f"cameras: expected some of {CAMERAS}, each once, got {tuple(cameras)}")
     folder = data_root(root) / "PIE"
     require_directory(folder, "pie")
-    paths = [folder / f"Pose{camera:02d}_64x64.mat" for camera in cameras]
+    paths = [_files.in_any_case(folder / f"Pose{camera:02d}_64x64.mat") for camera in cameras]
     pictures, subjects, tests = zip(*(read_mat(path, (64, 64)) for path in paths), strict=True)
     return PoseFaces(
         **_columns(
@@ -254,28 +245,31 @@ def _pie_faces(pictures: np.ndarray, shots: Sequence[tuple[int, int]], names: tu
 
 
 def _has_only_mat(folder: Path) -> bool:
-    return (folder / MAT).is_file() and not any((folder / str(subject)).is_dir() for subject in range(1, 69))
+    return _files.in_any_case(folder / MAT).is_file() and not any(
+        (folder / str(subject)).is_dir() for subject in range(1, 69)
+    )
 
 
 def _read(folder: Path) -> tuple[Report, dict[str, np.ndarray]]:
     require_directory(folder, "pie")
     pictures: dict[str, np.ndarray] = {}
     contents: dict[str, bytes] = {}
-    missing, damaged = [], []
+    missing, damaged, used = [], [], set()
     names = _shots()
     for name in names:
-        path = folder / name
+        path = _files.in_any_case(folder / name)
         if not path.is_file():
             missing.append(name)
             continue
-        raw = path.read_bytes()
+        used.add(path)
+        raw = _files.bytes_of(path)
         picture = _decode(raw)
         if picture is None:
             damaged.append(name)
         else:
             pictures[name], contents[name] = picture, raw
     sha256 = sha256_of(contents)
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    others = [p for p in _files.visible(folder.rglob("*"), folder) if p.is_file() and p not in used]
     changed = not missing and not damaged and sha256 != SHA256
     report = Report(
         name="pie",
@@ -285,7 +279,7 @@ def _read(folder: Path) -> tuple[Report, dict[str, np.ndarray]]:
         per_subject={str(s): sum(n.startswith(f"{s}/") for n in pictures) for s in range(1, 69)},
         missing=tuple(missing),
         damaged=tuple(damaged),
-        ignored=tuple(sorted(present - set(names))),
+        ignored=tuple(path.relative_to(folder).as_posix() for path in others),
         differing=("the set as a whole",) if changed else (),
         sha256=sha256,
     )

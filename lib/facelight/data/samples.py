@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -15,8 +16,17 @@ from torch import Tensor
 WFLW_ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 
 
-@dataclass(frozen=True)
-class LitFace:
+class _Row(dict[str, Any]):
+    """One sample: `row["image"]` or `row.image`; a dictionary, as `torch.utils.data.DataLoader` wants them."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(self)}") from None
+
+
+class LitFace(_Row):
     """One face with its identity and light.
 
     Args:
@@ -36,8 +46,7 @@ class LitFace:
     name: str
 
 
-@dataclass(frozen=True)
-class LandmarkFace:
+class LandmarkFace(_Row):
     """One face with its landmarks.
 
     Args:
@@ -57,37 +66,96 @@ class LandmarkFace:
     name: str
 
 
+class Annotation(_Row):
+    """What is written about one face in a picture on disk.
+
+    Args:
+        path: the picture, as text, see `pictures.read_picture`.
+        landmarks: (K, 2), float32, x and y in pixels of the picture.
+        box: (4,), float32, x_min, y_min, x_max, y_max in pixels.
+        attributes: (6,), bool, in the order of `WFLW_ATTRIBUTES`.
+        name: of the face.
+    """
+
+    path: str
+    landmarks: Tensor
+    box: Tensor
+    attributes: Tensor
+    name: str
+
+
+R = TypeVar("R", bound=_Row)
+Many: TypeAlias = slice | Sequence[int] | Sequence[bool] | np.ndarray | Tensor
+
+
 @dataclass(frozen=True)
-class _FaceSet:
-    """Columns of equal length; `set[i]` is a sample, `set.select(...)` a smaller set."""
+class _FaceSet(Generic[R]):
+    """Columns of equal length. `set[i]` is a sample; a slice, positions or a mask give a smaller set of the same type.
+
+    A set can be given to `torch.utils.data.DataLoader` as it is; batches are dictionaries of columns.
+    """
+
+    _row: ClassVar[type[Any]]
 
     def __post_init__(self) -> None:
-        sizes = {
-            f.name: len(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in ("source", "sha256")
-        }
+        sizes = {name: len(column) for name, column in self._columns().items()}
         if len(set(sizes.values())) != 1:
             raise ValueError(f"{type(self).__name__}: columns differ in length: {sizes}")
 
-    def _row(self, index: int) -> dict[str, Any]:
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("source", "sha256")}
-        return {k: (v[index].item() if isinstance(v, Tensor) and v.ndim == 1 else v[index]) for k, v in values.items()}
+    def __len__(self) -> int:
+        return len(next(iter(self._columns().values())))
 
-    def select(self, index: Tensor | Sequence[int] | Sequence[bool]) -> Self:
-        """The samples at the given positions, or where a mask of the set's length is true."""
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> R: ...
+
+    @overload
+    def __getitem__(self, index: Many) -> Self: ...
+
+    def __getitem__(self, index: int | np.integer[Any] | Many) -> R | Self:
+        if isinstance(index, slice):
+            return self.select(range(*index.indices(len(self))))
+        if not isinstance(index, int | np.integer) and (isinstance(index, Sequence) or index.ndim > 0):
+            return self.select(index)
+        try:
+            place = range(len(self))[operator.index(index)]
+        except IndexError:
+            raise IndexError(f"index {index}: this set has {len(self)} faces") from None
+        return cast(R, self._row({name: _plain(column[place]) for name, column in self._columns().items()}))
+
+    def select(self, index: Tensor | np.ndarray | Sequence[int] | Sequence[bool]) -> Self:
+        """The samples at the given positions, or where a mask of the set's length is true.
+
+        Raises:
+            IndexError: a position outside the set, or a mask of another length.
+            TypeError: neither whole numbers nor a mask.
+        """
         picked = torch.as_tensor(index)
         if picked.dtype == torch.bool:
+            if picked.shape != (len(self),):
+                raise IndexError(f"expected a mask of shape ({len(self)},), got {tuple(picked.shape)}")
             picked = picked.nonzero().flatten()
+        if picked.ndim != 1 or (picked.is_floating_point() and len(picked)):
+            raise TypeError(f"expected positions (n,), whole numbers, got {picked.dtype} of {tuple(picked.shape)}")
+        picked = picked.long()
         columns = {
-            f.name: (value[picked] if isinstance(value, Tensor) else tuple(value[i] for i in picked.tolist()))
-            for f in dataclasses.fields(self)
-            if f.name not in ("source", "sha256")
-            for value in [getattr(self, f.name)]
+            name: (column[picked] if isinstance(column, Tensor) else tuple(column[i] for i in picked.tolist()))
+            for name, column in self._columns().items()
         }
         return dataclasses.replace(self, **columns)
 
+    def _columns(self) -> dict[str, Tensor | tuple[Any, ...]]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("source", "sha256")}
+
+
+def _plain(value: Any) -> Any:
+    """A value of a row as a DataLoader takes it: numbers as Python's, paths as text."""
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
+
 
 @dataclass(frozen=True)
-class LitFaces(_FaceSet):
+class LitFaces(_FaceSet[LitFace]):
     """Many `LitFace` samples of one image size, as columns.
 
     Args:
@@ -107,15 +175,11 @@ class LitFaces(_FaceSet):
     source: str
     sha256: str
 
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def __getitem__(self, index: int) -> LitFace:
-        return LitFace(**self._row(index))
+    _row: ClassVar[type[Any]] = LitFace
 
 
 @dataclass(frozen=True)
-class LandmarkFaces(_FaceSet):
+class LandmarkFaces(_FaceSet[LandmarkFace]):
     """Many `LandmarkFace` samples of one image size, as columns.
 
     Args:
@@ -136,16 +200,11 @@ class LandmarkFaces(_FaceSet):
     source: str
     sha256: str
 
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def __getitem__(self, index: int) -> LandmarkFace:
-        row = self._row(index)
-        return LandmarkFace(**row)
+    _row: ClassVar[type[Any]] = LandmarkFace
 
 
 @dataclass(frozen=True)
-class Annotations(_FaceSet):
+class Annotations(_FaceSet[Annotation]):
     """Faces in pictures on disk, as columns: what is written about each, and where its picture lies.
 
     Pictures are not decoded, so a set of thousands of large photographs fits into memory; `crops.crop_faces` makes
@@ -170,8 +229,7 @@ class Annotations(_FaceSet):
     source: str
     sha256: str
 
-    def __len__(self) -> int:
-        return len(self.path)
+    _row: ClassVar[type[Any]] = Annotation
 
 
 def light_angle(azimuth: float | np.ndarray | Tensor, elevation: float | np.ndarray | Tensor) -> np.ndarray:

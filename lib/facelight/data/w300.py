@@ -1,20 +1,22 @@
 """300-W: faces in photographs of HELEN, LFPW, AFW and iBUG with 68 landmarks. Pictures are not decoded here.
 
-Layout: `300w/helen/trainset/<name>.jpg` (or `.png`) and `<name>.pts` beside it, and so on for the folders in `SPLITS`.
-A `.pts` file counts pixels from 1; everything here counts from 0.
+Layout: `300w/helen/trainset/<name>.jpg` (or `.jpeg`, `.png`) and `<name>.pts` beside it, and so on for the folders in
+`SPLITS`; endings may be upper case, hidden files are not looked at. A `.pts` file counts pixels from 1; everything here
+counts from 0.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from facelight import _check
+from facelight import _check, _files
 from facelight.data.pictures import is_whole
 from facelight.data.samples import WFLW_ATTRIBUTES, Annotations
 from facelight.data.sources import DataError, Report, data_root, require_directory, sha256_of
@@ -27,6 +29,7 @@ SPLITS = {
 }
 # `sha256_of` the copy that this book measures on: 870, 805 and 337 faces for training, the whole common test set.
 SHA256 = "d85835dd7240e09490226041062bf2af676304669b0ae397f445925cc843526a"
+_SUFFIXES = (".jpg", ".jpeg", ".png")  # of two pictures of one name the first of these counts
 _PTS = re.compile(r"n_points:\s*(\d+)\s*\{(.*)\}", re.DOTALL)
 
 
@@ -38,16 +41,20 @@ def read_pts(path: Path) -> npt.NDArray[np.float64]:
     Raises:
         DataError: the file is damaged, holds NaN, or another number of points.
     """
-    match = _PTS.search(path.read_text(errors="replace"))
+    try:
+        text = _files.text_of(path)
+    except (OSError, ValueError) as error:
+        raise _refused(path, str(getattr(error, "strerror", None) or error)) from error
+    match = _PTS.search(text)
     if match is None:
         raise _refused(path, "expected `n_points: 68` and the points between { and }")
-    lines = [line.split() for line in match[2].strip().splitlines()]
+    lines = [line.split() for line in match[2].splitlines() if line.strip()]
     if int(match[1]) != 68 or len(lines) != 68:
         raise _refused(path, f"expected 68 points, got n_points: {match[1]} and {len(lines)} lines")
     try:
         points = np.array(lines, np.float64)
     except ValueError as error:
-        raise _refused(path, f"expected two numbers a line ({error})") from error
+        raise _refused(path, f"expected two numbers a line, with decimal points ({error})") from error
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise _refused(path, "expected two finite numbers a line")
     return points - 1
@@ -75,7 +82,7 @@ def load(split: str = "train", root: str | os.PathLike[str] | None = None, *, pa
     _check.one_of(split, tuple(SPLITS), "split")
     top = data_root(root) / "300w"
     require_directory(top, "w300")
-    files = _files(top, split)
+    files = _faces(top, split)
     short = _short(files, split)
     if not files or (short and not partial):
         raise DataError(
@@ -83,8 +90,9 @@ def load(split: str = "train", root: str | os.PathLike[str] | None = None, *, pa
             "card book/data/w300.md says, then run `facelight data verify w300`"
             + ("; to use what is there, load with partial=True" if files else "")
         )
-    pictures = tuple(_picture(path) for path in files.values())
-    landmarks = torch.from_numpy(np.stack([read_pts(path) for path in files.values()])).float()
+    pictures = tuple(_picture(*pair) for pair in files.values())
+    points = [path for path, _ in files.values()]
+    landmarks = torch.from_numpy(np.stack([read_pts(path) for path in points])).float()
     return Annotations(
         path=pictures,
         landmarks=landmarks,
@@ -92,7 +100,7 @@ def load(split: str = "train", root: str | os.PathLike[str] | None = None, *, pa
         attributes=torch.zeros(len(files), len(WFLW_ATTRIBUTES), dtype=torch.bool),
         name=tuple(files),
         source=f"300-W, {split}",
-        sha256=_sha256(top, [*files.values(), *pictures]),
+        sha256=_sha256(top, [*points, *pictures]),
     )
 
 
@@ -114,22 +122,22 @@ def verify(root: str | os.PathLike[str] | None = None) -> Report:
     sound: list[Path] = []
     damaged, missing = [], []
     for split, folders in SPLITS.items():
-        files = _files(top, split)
+        files = _faces(top, split)
         missing += _short(files, split)
         counts |= dict.fromkeys(folders, 0)
-        for name, path in files.items():
+        for name, (path, beside) in files.items():
             try:
                 read_pts(path)
-                picture = _picture(path)
-                if not is_whole(picture.read_bytes()):
-                    raise _refused(picture, "cut short, or not a picture")
+                picture = _picture(path, beside)
+                if not is_whole(_files.bytes_of(picture)):
+                    raise _refused(picture, "damaged, cut short, or not a picture")
             except DataError as error:
                 damaged.append(str(error).partition(": obtain")[0])
                 continue
             counts[name.rpartition("/")[0]] += 1
             sound += [path, picture]
     sha256 = _sha256(top, sound)
-    ignored = {path for path in top.rglob("*") if path.is_file()} - set(sound)
+    ignored = {path for path in _files.visible(top.rglob("*"), top) if path.is_file()} - set(sound)
     return Report(
         name="w300",
         root=top,
@@ -146,23 +154,30 @@ def verify(root: str | os.PathLike[str] | None = None) -> Report:
     )
 
 
-def _files(top: Path, split: str) -> dict[str, Path]:
-    """Name of each face of a split to its `.pts` file."""
-    return {f"{folder}/{p.stem}": p for folder in SPLITS[split] for p in sorted((top / folder).glob("*.pts"))}
+def _faces(top: Path, split: str) -> dict[str, tuple[Path, Path | None]]:
+    """Name of each face of a split to its `.pts` file and the picture of that name beside it."""
+    found: dict[str, tuple[Path, Path | None]] = {}
+    for folder in SPLITS[split]:
+        there = _files.visible((top / folder).glob("*"), top)
+        pictures: dict[str, Path] = {}
+        for suffix in reversed(_SUFFIXES):
+            pictures |= {path.stem: path for path in there if path.suffix.lower() == suffix}
+        points = [path for path in there if path.suffix.lower() == ".pts"]
+        found |= {f"{folder}/{path.stem}": (path, pictures.get(path.stem)) for path in points}
+    return found
 
 
-def _short(files: dict[str, Path], split: str) -> list[str]:
+def _short(files: Collection[str], split: str) -> list[str]:
     """What to say of the folders of a split that do not hold as many faces as published."""
     there = {folder: sum(name.startswith(f"{folder}/") for name in files) for folder in SPLITS[split]}
     return [f"{folder}: {there[folder]} of {n}" for folder, n in SPLITS[split].items() if there[folder] != n]
 
 
-def _picture(path: Path) -> Path:
-    """The picture that belongs to a `.pts` file."""
-    for suffix in (".jpg", ".png"):
-        if (picture := path.with_suffix(suffix)).is_file():
-            return picture
-    raise _refused(path, "there is no .jpg or .png of that name beside it")
+def _picture(path: Path, picture: Path | None) -> Path:
+    """The picture of a `.pts` file, which must be there."""
+    if picture is None:
+        raise _refused(path, "there is no .jpg, .jpeg or .png of that name beside it")
+    return picture
 
 
 def _sha256(top: Path, files: list[Path]) -> str:

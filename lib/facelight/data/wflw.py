@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from facelight import _check
+from facelight import _check, _files
 from facelight.data.pictures import is_whole
 from facelight.data.samples import WFLW_ATTRIBUTES, Annotations
 from facelight.data.sources import DataError, Report, data_root, extract, fetch, require_directory, sha256_of
@@ -40,10 +40,11 @@ _STATES = ("whole", "missing", "damaged")
 
 @dataclass(frozen=True)
 class _Line:
-    """One face of a list: 206 numbers, the picture's name, and where the line stands."""
+    """One face of a list: 206 numbers, the picture's name and file, and where the line stands."""
 
     numbers: npt.NDArray[np.float64]
     picture: str
+    path: Path
     where: str
 
 
@@ -74,7 +75,7 @@ def load(split: str = "train", root: str | os.PathLike[str] | None = None, *, pa
     if not _list(top, split).is_file():
         raise _refused(top, [f"{_list(top, split).relative_to(top).as_posix()}: there is no such file"])
     lines, damaged = _lines(top, split)
-    missing = sorted({line.picture for line in lines if not _picture(top, line).is_file()})
+    missing = sorted({line.picture for line in lines if not line.path.is_file()})
     if damaged:
         raise _refused(top, damaged)
     if missing:
@@ -82,7 +83,7 @@ def load(split: str = "train", root: str | os.PathLike[str] | None = None, *, pa
     if not lines or (len(lines) != FACES[split] and not partial):
         raise _refused(top, [f"expected {FACES[split]} faces in the split {split!r}, got {len(lines)}"])
     numbers = torch.from_numpy(np.stack([line.numbers for line in lines]))
-    path = tuple(_picture(top, line) for line in lines)
+    path = tuple(line.path for line in lines)
     return Annotations(
         path=path,
         landmarks=numbers[:, :196].reshape(-1, 98, 2).float(),
@@ -110,8 +111,8 @@ def verify(root: str | os.PathLike[str] | None = None) -> Report:
     require_directory(top, "wflw")
     lines, damaged = zip(*(_lines(top, split) for split in FACES), strict=True)
     faces = dict(zip(FACES, lines, strict=True))
-    state = {path: _state(path) for path in {_picture(top, line) for split in lines for line in split}}
-    whole = {split: sum(state[_picture(top, line)] == "whole" for line in faces[split]) for split in FACES}
+    state = {path: _state(path) for path in {line.path for split in lines for line in split}}
+    whole = {split: sum(state[line.path] == "whole" for line in faces[split]) for split in FACES}
     flags = {n: sum(int(line.numbers[200 + i]) for line in faces["test"]) for i, n in enumerate(WFLW_ATTRIBUTES)}
     lengths = {part: _length(_list(top, part)) for part in (*FACES, *SUBSETS)}
     files = {_list(top, part): "whole" if lengths[part] >= 0 else "missing" for part in lengths} | state
@@ -174,7 +175,7 @@ def _list(top: Path, part: str) -> Path:
 
 def _length(path: Path) -> int:
     """Number of lines that are not empty, -1 if there is no such file."""
-    return sum(bool(line.strip()) for line in path.read_text(errors="replace").splitlines()) if path.is_file() else -1
+    return sum(bool(line.strip()) for line in path.read_bytes().splitlines()) if path.is_file() else -1
 
 
 def _lines(top: Path, split: str) -> tuple[list[_Line], list[str]]:
@@ -182,17 +183,21 @@ def _lines(top: Path, split: str) -> tuple[list[_Line], list[str]]:
     path = _list(top, split)
     if not path.is_file():
         return [], []
+    try:
+        texts = _files.text_of(path).split("\n")
+    except ValueError as error:
+        return [], [f"{path.name}, line 1: {error}"]
     lines, damaged = [], []
-    for number, text in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, text in enumerate(texts, 1):
         if text.strip():
             try:
-                lines.append(_parse(text, f"{split} line {number}"))
+                lines.append(_parse(text, top, f"{split} line {number}"))
             except ValueError as error:
                 damaged.append(f"{path.name}, line {number}: {error}")
     return lines, damaged
 
 
-def _parse(text: str, where: str) -> _Line:
+def _parse(text: str, top: Path, where: str) -> _Line:
     tokens = text.split()
     if len(tokens) != 207:
         raise ValueError(f"expected 207 values, got {len(tokens)}")
@@ -201,18 +206,15 @@ def _parse(text: str, where: str) -> _Line:
         raise ValueError("expected finite numbers, got NaN or infinity")
     if not np.isin(numbers[200:], (0, 1)).all():
         raise ValueError(f"expected six flags 0 or 1, got {' '.join(tokens[200:206])}")
-    return _Line(numbers, tokens[206], where)
-
-
-def _picture(top: Path, line: _Line) -> Path:
-    return top / "WFLW_images" / line.picture
+    picture = tokens[206].replace("\\", "/")
+    return _Line(numbers, picture, _files.in_any_case(top / "WFLW_images" / picture), where)
 
 
 def _state(path: Path) -> str:
     """One of `_STATES`."""
     if not path.is_file():
         return "missing"
-    return "whole" if is_whole(path.read_bytes()) else "damaged"
+    return "whole" if is_whole(_files.bytes_of(path)) else "damaged"
 
 
 def _sha256(top: Path, files: set[Path]) -> str:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from facelight import _files
 from facelight.data.samples import LitFaces
 from facelight.data.sources import Report, data_root, require_directory, sha256_of
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
@@ -127,13 +128,14 @@ def _read(root: str | os.PathLike[str] | None) -> tuple[Report, dict[str, np.nda
     require_directory(folder, "yaleb")
     pictures: dict[str, np.ndarray] = {}
     contents: dict[str, dict[str, bytes]] = {subject: {} for subject in SUBJECTS}
-    missing, damaged = [], []
+    missing, damaged, used = [], [], set()
     for name in expected_names():
-        path = folder / name
+        path = _files.in_any_case(folder / name)
         if not path.is_file():
             missing.append(name)
             continue
-        raw = path.read_bytes()
+        used.add(path)
+        raw = _files.bytes_of(path)
         picture = _decode(raw)
         if picture is None:
             damaged.append(name)
@@ -142,7 +144,7 @@ def _read(root: str | os.PathLike[str] | None) -> tuple[Report, dict[str, np.nda
             contents[name[:7]][name] = raw
     differing = [s for s, files in contents.items() if not sha256_of(files).startswith(SUBJECT_SHA256[s])]
     touched = {name[:7] for name in missing + damaged}
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    others = [p for p in _files.visible(folder.rglob("*"), folder) if p.is_file() and p not in used]
     report = Report(
         name="yaleb",
         root=folder,
@@ -151,7 +153,7 @@ def _read(root: str | os.PathLike[str] | None) -> tuple[Report, dict[str, np.nda
         per_subject={s: len(files) for s, files in contents.items()},
         missing=tuple(missing),
         damaged=tuple(damaged),
-        ignored=tuple(sorted(present - set(expected_names()))),
+        ignored=tuple(path.relative_to(folder).as_posix() for path in others),
         differing=tuple(s for s in differing if s not in touched),
         sha256=sha256_of({n: raw for files in contents.values() for n, raw in files.items()}),
     )

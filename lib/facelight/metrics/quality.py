@@ -1,4 +1,7 @@
-"""What an enhancer did to an image: against its input, and by itself. A value per image; channels are averaged."""
+"""What an enhancer did to an image: against its input, and by itself. A value per image; channels are averaged.
+
+Images in half precision are raised to float32 first, and so are the values.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from facelight import _check
 from facelight.enhance._filters import local_variance, noise_level
+from facelight.metrics._wide import at_least_single
 
 
 def psnr(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
@@ -35,6 +39,7 @@ def psnr(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
     """
     _check.positive(peak, "peak")
     _check_images(x, y, peak)
+    x, y = at_least_single(x), at_least_single(y)
     mse = (x - y).square().mean((-3, -2, -1))
     return 10 * torch.log10(peak**2 / mse)
 
@@ -61,6 +66,7 @@ def ambe(x: Tensor, y: Tensor, peak: float = 255.0) -> Tensor:
     """
     _check.positive(peak, "peak")
     _check_images(x, y, 1.0)
+    x, y = at_least_single(x), at_least_single(y)
     return peak * (x.mean((-3, -2, -1)) - y.mean((-3, -2, -1))).abs()
 
 
@@ -84,7 +90,7 @@ def psnr_bound(ambe: float | Tensor, peak: float = 255.0) -> Tensor:
     tensor(35.6865)
     """
     _check.positive(peak, "peak")
-    error = torch.as_tensor(ambe) * 1.0
+    error = at_least_single(torch.as_tensor(ambe) * 1.0)
     _check.non_negative(error, "ambe")
     return 20 * torch.log10(peak / error)
 
@@ -112,7 +118,7 @@ def rms_contrast(x: Tensor, peak: float = 255.0) -> Tensor:
     """
     _check.positive(peak, "peak")
     _check.images(x)
-    return peak * x.std((-2, -1), correction=0).mean(-1)
+    return peak * at_least_single(x).std((-2, -1), correction=0).mean(-1)
 
 
 def entropy(x: Tensor) -> Tensor:
@@ -125,7 +131,7 @@ def entropy(x: Tensor) -> Tensor:
         x: images (*, C, H, W), float in [0, 1].
 
     Returns:
-        Shape (*), bits per pixel, in [0, 8], the mean over the channels. Half precision is raised to float32.
+        Shape (*), bits per pixel, in [0, 8], the mean over the channels.
 
     Raises:
         TypeError: x is not a floating-point tensor.
@@ -137,8 +143,8 @@ def entropy(x: Tensor) -> Tensor:
     Source: Shannon (1948), doi:10.1002/j.1538-7305.1948.tb01338.x.
     """
     _check.images(x)
-    wide = _at_least_single(x)
-    levels = (255 * wide).round().long().flatten(-2).flatten(0, -2)
+    wide = at_least_single(x)
+    levels = (255 * wide).round().clamp(0, 255).long().flatten(-2).flatten(0, -2)
     rows = 256 * torch.arange(len(levels), device=x.device)[:, None]
     share = torch.bincount((levels + rows).flatten(), minlength=256 * len(levels)).view(*x.shape[:-2], 256)
     p = share.to(wide.dtype) / levels.shape[-1]
@@ -170,6 +176,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     Source: Wang, Bovik, Sheikh, Simoncelli (2004), eq. (13), doi:10.1109/TIP.2003.819861; computed by Kornia.
     """
     _check_images(x, y, 1.0)
+    x, y = at_least_single(x), at_least_single(y)
     if min(x.shape[-2:]) < 11:
         raise ValueError(f"x: expected at least 11x11 pixels, the window, got {tuple(x.shape)}: enlarge the images")
     from kornia import metrics as kornia
@@ -214,7 +221,7 @@ def noise_amplification(x: Tensor, y: Tensor, *, window: int = 7, flat: float = 
     _check.positive(flat, "flat")
     if window < 3 or window % 2 == 0:
         raise ValueError(f"window: expected an odd number of at least 3 pixels, got {window}")
-    x, y = _at_least_single(x), _at_least_single(y)
+    x, y = at_least_single(x), at_least_single(y)
     floor = 1 / (12 * 255**2)
     before, after = (local_variance(value, window) for value in (x, y))
     is_flat = before <= flat**2 * noise_level(x).square().clamp(min=floor)
@@ -228,8 +235,3 @@ def _check_images(x: Tensor, y: Tensor, peak: float) -> None:
         _check.images(value / peak, name if peak == 1 else f"{name} / {peak:g}")
     if x.shape != y.shape:
         raise ValueError(f"x and y: expected one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
-
-
-def _at_least_single(x: Tensor) -> Tensor:
-    """Half precision as float32; it has too few digits for variances and sums of counts."""
-    return x.float() if x.dtype.itemsize < 4 else x

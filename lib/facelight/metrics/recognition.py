@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight.metrics._wide import at_least_single
 
 _PROBES_AT_ONCE = 256
 
@@ -93,8 +94,7 @@ def directions(x: Tensor, centre: bool) -> Tensor:
     Raises:
         ValueError: there is nothing in a vector.
     """
-    flat = x.flatten(1)
-    flat = flat.float() if flat.dtype.itemsize < 4 else flat
+    flat = at_least_single(x.flatten(1))
     if flat.shape[1] == 0:
         raise ValueError("gallery: expected at least one value per image")
     reach = flat.abs().amax(1, keepdim=True)
