@@ -344,7 +344,7 @@ IMAGE = torch.full((2, 3, 4, 4), 0.5)
         (lambda: gamma_correct(IMAGE, -1.0), ValueError, "gamma: expected a positive"),
         (lambda: quantize(IMAGE, 1), ValueError, "levels: expected at least 2, got 1"),
         (lambda: sensor_noise(IMAGE, photons=0), ValueError, "photons: expected a positive"),
-        (lambda: sensor_noise(IMAGE, read=-1), ValueError, "read: expected electrons >= 0, got -1"),
+        (lambda: sensor_noise(IMAGE, read=-1), ValueError, "read: expected electrons >= 0, finite, got -1"),
     ],
 )
 def test_errors(call, error, message):

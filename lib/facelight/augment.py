@@ -67,8 +67,8 @@ def augment(x: Tensor, landmarks: Tensor, how: Augmentation, generator: torch.Ge
         generator: on the CPU, or on any device.
 
     Returns:
-        Images and landmarks of the same shapes. Landmarks may lie outside [0, 1]: they stay where they are in the
-        plane of the picture.
+        Images and landmarks of the same shapes and dtypes. Landmarks may lie outside [0, 1]: they stay where they are
+        in the plane of the picture.
 
     Raises:
         TypeError, ValueError: x or landmarks are not as above.
@@ -76,13 +76,15 @@ def augment(x: Tensor, landmarks: Tensor, how: Augmentation, generator: torch.Ge
     from kornia.geometry.linalg import transform_points
     from kornia.geometry.transform import get_affine_matrix2d, warp_affine
 
-    _check.images(x)
-    mirrored = mirror(landmarks)
+    x = _check.images(x)
+    _check.floating(landmarks, "landmarks")
+    source, target = _check.precise(x), _check.precise(landmarks)
+    mirrored = mirror(target)
     if x.ndim != 4 or len(x) != len(landmarks):
         raise ValueError(f"expected as many landmarks as images, got {tuple(landmarks.shape)} for {tuple(x.shape)}")
     height, width = x.shape[-2:]
-    size = landmarks.new_tensor([width, height])
-    drawn = torch.rand(len(x), 5, generator=generator, device=generator.device).to(landmarks)
+    size = target.new_tensor([width, height])
+    drawn = torch.rand(len(x), 5, generator=generator, device=generator.device).to(target)
     flipped, amount = drawn[:, 0] < how.flip, 2 * drawn[:, 1:] - 1
     matrix = get_affine_matrix2d(
         translations=how.shift * amount[:, 2:] * size,
@@ -90,7 +92,8 @@ def augment(x: Tensor, landmarks: Tensor, how: Augmentation, generator: torch.Ge
         scale=(1 + how.scale * amount[:, 1:2]).expand(-1, 2),
         angle=how.rotation * amount[:, 0],
     )
-    points = torch.where(flipped[:, None, None], mirrored, landmarks) * size - 0.5
+    points = torch.where(flipped[:, None, None], mirrored, target) * size - 0.5
     moved = (transform_points(matrix, points) + 0.5) / size
-    source = torch.where(flipped[:, None, None, None], x.flip(-1), x)
-    return warp_affine(source, matrix[:, :2].to(x), (height, width), padding_mode="border").clamp(0, 1), moved
+    source = torch.where(flipped[:, None, None, None], source.flip(-1), source)
+    warped = warp_affine(source, matrix[:, :2].to(source), (height, width), padding_mode="border")
+    return warped.clamp(0, 1).to(x.dtype), moved.to(landmarks.dtype)

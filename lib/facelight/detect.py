@@ -97,7 +97,7 @@ def detect_faces(
         doi:10.1109/ICIP.2002.1038171.
     Differs from the paper: it gives neither the cascade nor its settings; the cascade is OpenCV's, the settings ours.
     """
-    _check.images(x, channels=(1, 3))
+    x = _check.images(x, channels=(1, 3))
     _check.one_of(fill, FILLS, "fill")
     _settings(scale_factor, min_neighbours)
     if not 0 < min_size <= 1:
@@ -149,7 +149,7 @@ def detect_parts(x: Tensor, box: Tensor, *, scale_factor: float = 1.05, min_neig
     Source: Viola, Jones (2004), doi:10.1023/B:VISI.0000013087.49260.fb.
     Differs from the paper: it lists the nose among the parts.
     """
-    _check.images(x, channels=(1, 3))
+    x = _check.images(x, channels=(1, 3))
     _settings(scale_factor, min_neighbours)
     faces = _whole_pixels(box, x)
     classifiers = [_classifier(PART_CASCADES[part]) for part in PARTS]
@@ -171,21 +171,22 @@ def crop(x: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
         size: (H, W) of the result.
 
     Returns:
-        Pictures (*, C, H', W') with (H', W') = size, dtype of x; each axis is scaled by itself.
+        Pictures (*, C, H', W') with (H', W') = size, in [0, 1], dtype of x; each axis is scaled by itself.
 
     Raises:
         TypeError: x or box is not a floating-point tensor.
         ValueError: wrong shape or range of x, boxes that do not fit x or are empty, a wrong size.
     """
-    _check.images(x)
+    x = _check.images(x)
     if np.shape(size) != (2,) or not all(isinstance(n, int) and n >= 1 for n in size):
         raise ValueError(f"size: expected (height, width) in whole pixels >= 1, got {size!r}")
     boxes = _whole_pixels(box, x)
     cut = [
         F.interpolate(_cut(image, face)[None], size, mode="bilinear", antialias=True)
-        for image, face in zip(x.reshape(-1, *x.shape[-3:]), boxes, strict=True)
+        for image, face in zip(_check.precise(x).reshape(-1, *x.shape[-3:]), boxes, strict=True)
     ]
-    return torch.cat([x.new_empty(0, x.shape[-3], *size), *cut]).reshape(*x.shape[:-2], *size)
+    together = torch.cat([x.new_empty(0, x.shape[-3], *size), *cut]).reshape(*x.shape[:-2], *size)
+    return _check.limited(together).to(x.dtype)  # the weights of a pixel sum to 1 up to rounding
 
 
 def to_grey(x: Tensor) -> Tensor:
@@ -203,11 +204,11 @@ def to_grey(x: Tensor) -> Tensor:
 
     Source: ITU-R BT.601-7 (2011).
     """
-    _check.images(x, channels=(1, 3))
+    x = _check.images(x, channels=(1, 3))
     if x.shape[-3] == 1:
         return x
-    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device).view(3, 1, 1)
-    return (x * weights).sum(-3, keepdim=True).clamp(0, 1)  # rounding may leave the range
+    red, green, blue = (w * channel for w, channel in zip(_LUMA, _check.precise(x).split(1, -3), strict=True))
+    return (red + green + blue).clamp(0, 1).to(x.dtype)  # rounding may leave the range
 
 
 def _settings(scale_factor: float, min_neighbours: int) -> None:
@@ -271,7 +272,7 @@ def _part(
 
 def _bytes(x: Tensor) -> np.ndarray:
     """Grey levels (N, H, W), uint8."""
-    grey = to_grey(x.detach().to(torch.promote_types(x.dtype, torch.float32)))
+    grey = to_grey(_check.precise(x.detach()))
     return (grey * 255).round().byte().reshape(-1, *x.shape[-2:]).cpu().numpy()
 
 

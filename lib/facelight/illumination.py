@@ -26,8 +26,8 @@ def srgb_to_linear(x: Tensor) -> Tensor:
 
     Source: IEC 61966-2-1:1999.
     """
-    _check.images(x)
-    return _decode(x)
+    x = _check.images(x)
+    return _decode(_check.precise(x)).to(x.dtype)
 
 
 def linear_to_srgb(x: Tensor) -> Tensor:
@@ -48,8 +48,8 @@ def linear_to_srgb(x: Tensor) -> Tensor:
 
     Source: IEC 61966-2-1:1999.
     """
-    _check.images(x)
-    return _encode(x)
+    x = _check.images(x)
+    return _encode(_check.precise(x)).to(x.dtype)
 
 
 def quantize(x: Tensor, levels: int = 256) -> Tensor:
@@ -71,10 +71,10 @@ def quantize(x: Tensor, levels: int = 256) -> Tensor:
 
     Source: straight-through gradient: Bengio, Léonard, Courville (2013), arXiv:1308.3432.
     """
-    _check.images(x)
+    x = _check.images(x)
     if levels < 2:
         raise ValueError(f"levels: expected at least 2, got {levels}: 256 is 8-bit storage")
-    return _round(x, levels)
+    return _round(_check.precise(x), levels).to(x.dtype)
 
 
 def darken(x: Tensor, factor: float | Tensor, *, quantize: bool = True, linear_light: bool = False) -> Tensor:
@@ -104,13 +104,13 @@ def darken(x: Tensor, factor: float | Tensor, *, quantize: bool = True, linear_l
     Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), Table 1, doi:10.31649/1681-7893-2026-51-1-108-116.
     Differs from the paper: it states neither the space nor the rounding; both are choices here.
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(factor, "factor")
     factor = _check.per_image(factor, x, "factor")
-    y = (_decode(x) if linear_light else x) / factor
-    y = y.clamp(max=1)
+    y = _check.precise(x)
+    y = ((_decode(y) if linear_light else y) / factor).clamp(max=1)
     y = _encode(y) if linear_light else y
-    return _round(y, 256) if quantize else y
+    return (_round(y, 256) if quantize else y).to(x.dtype)
 
 
 def relight(
@@ -142,20 +142,21 @@ def relight(
     >>> relight(torch.full((1, 1, 3), 0.2), across=0.6931, down=0.0)
     tensor([[[0.1000, 0.2000, 0.4000]]])
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(gain, "gain")
+    y = _check.precise(x)
     across, down, gain = (
-        torch.as_tensor(_check.per_image(value, x, name), dtype=x.dtype, device=x.device)
+        torch.as_tensor(_check.per_image(value, x, name), dtype=y.dtype, device=y.device)
         for value, name in ((across, "across"), (down, "down"), (gain, "gain"))
     )
-    if not torch.compiler.is_compiling() and not bool((across.isfinite() & down.isfinite()).all()):
+    if not _check.all_true(across.isfinite()) or not _check.all_true(down.isfinite()):
         raise ValueError(f"across, down: expected finite slopes, got {across} and {down}")
     height, width = x.shape[-2:]
-    u = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device) if width > 1 else x.new_zeros(1)
-    v = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device) if height > 1 else x.new_zeros(1)
-    light = (gain * torch.exp(across * u + down * v[:, None])).clamp(max=torch.finfo(x.dtype).max)  # black stays black
-    y = ((_decode(x) if linear_light else x) * light).clamp(max=1)
-    return _encode(y) if linear_light else y
+    u = torch.linspace(-1, 1, width, dtype=y.dtype, device=y.device) if width > 1 else y.new_zeros(1)
+    v = torch.linspace(-1, 1, height, dtype=y.dtype, device=y.device) if height > 1 else y.new_zeros(1)
+    light = (gain * torch.exp(across * u + down * v[:, None])).clamp(max=torch.finfo(y.dtype).max)  # black stays black
+    y = ((_decode(y) if linear_light else y) * light).clamp(max=1)
+    return (_encode(y) if linear_light else y).to(x.dtype)
 
 
 def gamma_correct(x: Tensor, gamma: float | Tensor) -> Tensor:
@@ -178,11 +179,12 @@ def gamma_correct(x: Tensor, gamma: float | Tensor) -> Tensor:
 
     Source: Poynton (2012), Digital Video and HD, 2nd ed., ISBN 978-0-12-391926-7.
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(gamma, "gamma")
     gamma = _check.per_image(gamma, x, "gamma")
-    steep = (x == 0) & (gamma < 1)
-    return torch.where(steep, 0.0, torch.where(steep, 1.0, x) ** gamma)
+    y = _check.precise(x)
+    steep = (y == 0) & (gamma < 1)
+    return torch.where(steep, 0.0, torch.where(steep, 1.0, y) ** gamma).to(x.dtype)
 
 
 def sensor_noise(
@@ -221,12 +223,13 @@ def sensor_noise(
     Source: Foi, Trimeche, Katkovnik, Egiazarian (2008), doi:10.1109/TIP.2008.2001399.
     Differs from the source: the noise is independent between colour channels, as without demosaicing.
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(photons, "photons")
-    if not torch.compiler.is_compiling() and not bool((torch.as_tensor(read) >= 0).all()):
-        raise ValueError(f"read: expected electrons >= 0, got {read}")
+    electrons = torch.as_tensor(read)
+    if not _check.all_true((electrons >= 0) & electrons.isfinite()):
+        raise ValueError(f"read: expected electrons >= 0, finite, got {read}")
     photons, read = _check.per_image(photons, x, "photons"), _check.per_image(read, x, "read")
-    return _encode(photograph_light(_decode(x), photons, read, generator))
+    return _encode(photograph_light(_decode(_check.precise(x)), photons, read, generator)).to(x.dtype)
 
 
 def photograph_light(

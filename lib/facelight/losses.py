@@ -90,7 +90,7 @@ def rectified_wing_loss(
 
     Source: Feng, Kittler, Awais, Wu (2020), doi:10.1007/s11263-019-01275-0; the default constants are in pixels.
     """
-    _check_pair(pred, target)
+    pred, target, dtype = _checked_pair(pred, target)
     _check.positive(width, "width")
     _check.positive(curvature, "curvature")
     if not 0 <= inner < width:
@@ -99,7 +99,7 @@ def rectified_wing_loss(
     excess = (distance - inner).clamp(min=0)  # ln(1 + 0) = 0 is the first case
     offset = width - width * math.log1p((width - inner) / curvature)
     loss = torch.where(distance < width, width * torch.log1p(excess / curvature), distance - offset)
-    return _reduce(loss, reduction)
+    return _reduce(loss, reduction).to(dtype)
 
 
 def adaptive_wing_loss(
@@ -143,8 +143,8 @@ def adaptive_wing_loss(
 
     Source: Wang, Bo, Li (2019), doi:10.1109/ICCV.2019.00707.
     """
-    _check_pair(pred, target)
-    _check.values_in_unit_range(target, "target")
+    pred, target, dtype = _checked_pair(pred, target)
+    target = _check.unit_range(target, "target")
     for value, name in ((omega, "omega"), (theta, "theta"), (epsilon, "epsilon")):
         _check.positive(value, name)
     if alpha < 2:
@@ -154,8 +154,9 @@ def adaptive_wing_loss(
     at_theta = (theta / epsilon) ** exponent
     slope = omega * exponent * at_theta / (theta * (1 + at_theta))
     offset = theta * slope - omega * torch.log1p(at_theta)
-    curved = omega * torch.log1p((distance / epsilon) ** exponent)
-    return _reduce(torch.where(distance < theta, curved, slope * distance - offset), reduction)
+    near = distance.clamp(max=theta)  # far away the power overflows, and its derivative would be NaN
+    curved = omega * torch.log1p((near / epsilon) ** exponent)
+    return _reduce(torch.where(distance < theta, curved, slope * distance - offset), reduction).to(dtype)
 
 
 class WingLoss(nn.Module):
@@ -255,11 +256,13 @@ def large_margin_cosine_loss(
     _check.positive(scale, "scale")
     if not 0 <= margin < 2:
         raise ValueError(f"margin: expected a number in [0, 2), got {margin}")
-    led = cosines - margin * F.one_hot(target, cosines.shape[1]).to(cosines.dtype)
-    return F.cross_entropy(scale * led, target, label_smoothing=label_smoothing)
+    precise = _check.precise(cosines)
+    led = precise - margin * F.one_hot(target, cosines.shape[1]).to(precise.dtype)
+    return F.cross_entropy(scale * led, target, label_smoothing=label_smoothing).to(cosines.dtype)
 
 
-def _check_pair(pred: Tensor, target: Tensor) -> None:
+def _checked_pair(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
+    """Both in float32 or better, and the type of the result."""
     _check.floating(pred, "pred")
     _check.floating(target, "target")
     if pred.shape != target.shape:
@@ -267,6 +270,7 @@ def _check_pair(pred: Tensor, target: Tensor) -> None:
             f"pred and target: expected one shape, got {tuple(pred.shape)} and {tuple(target.shape)}: "
             "broadcasting would pair the wrong points; reshape one of them"
         )
+    return _check.precise(pred), _check.precise(target), torch.promote_types(pred.dtype, target.dtype)
 
 
 def _reduce(loss: Tensor, reduction: str) -> Tensor:

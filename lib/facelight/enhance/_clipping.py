@@ -99,7 +99,12 @@ def opencv_tables(counts: Tensor, limit: Tensor, pixels: int) -> Tensor:
 
 
 def matlab_tables(counts: Tensor, limit: Tensor, pixels: int) -> Tensor:
-    """MATLAB's tables, for histograms of whole pixels: bins are refilled up to the limit (`_refill`)."""
+    """MATLAB's tables, for histograms of whole pixels: bins are refilled up to the limit (`_refill`).
+
+    A limit below the least one, or NaN, which no check finds on a GPU, would leave pixels for which there is no bin.
+    """
+    least = -(-pixels // BINS)
+    limit = torch.where(limit >= least, limit.clamp(max=pixels), least)
     filled = _refill.clip_histogram(counts.round().int().cpu(), limit.int().cpu()).to(counts.device)
     return (filled.cumsum(-1, dtype=torch.float64) * (BINS - 1) / pixels).to(counts.dtype)
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from facelight import _check
+
 BINS = 256
 _PIXELS_AT_ONCE = 2**17  # on a CPU, so that what is computed on the way stays in the cache
 
@@ -52,15 +54,23 @@ def grey_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
     """Images (*, C, H, W) in [0, 1] as levels (N, H, W) from 0 to 255, and whether some pixel lies between two levels.
 
     Double precision stays what it is, unless `exact`; everything else becomes single. Values that rounding has moved
-    off a whole level, as multiplying by 1 / 255 does, are put back.
+    off a whole level, as multiplying by 1 / 255 does, are put back. NaN, which no check finds where values are not
+    `readable`, counts as black, so that it cannot become an index; `pictures` puts it back.
     """
     kind = torch.float64 if x.dtype == torch.float64 and not exact else torch.float32
     levels = x.to(kind).flatten(0, -3) * (BINS - 1)
+    levels = levels if _check.readable(x) else levels.nan_to_num(nan=0.0)
     between = _some_between(levels)
     if between:
         levels = whole_levels(levels, 512 * torch.finfo(kind).eps)
         between = _some_between(levels)
     return levels, between
+
+
+def pictures(levels: Tensor, x: Tensor) -> Tensor:
+    """Levels in the order of the pixels of x as images of its shape and type; NaN where x is NaN."""
+    out = (levels / (BINS - 1)).to(x.dtype).view(x.shape)
+    return out if _check.readable(x) else torch.where(x.isnan(), x, out)
 
 
 def whole_levels(levels: Tensor, within: float = 0.5) -> Tensor:
@@ -221,8 +231,8 @@ class _FirstDerivative(torch.autograd.Function):
 
 
 def _parts(levels: Tensor) -> Iterator[slice]:
-    """Runs of lines to work on at once: all of them, unless on a CPU and not compiled."""
-    if torch.compiler.is_compiling() or levels.device.type != "cpu":
+    """Runs of lines to work on at once: all of them, unless on a CPU and not traced."""
+    if not _check.readable(levels):
         yield slice(0, len(levels))
         return
     step = max(1, _PIXELS_AT_ONCE // levels.shape[1])
@@ -237,10 +247,8 @@ def _split(levels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _some_between(levels: Tensor) -> bool:
-    """Whether some pixel lies between two levels; yes without looking where that would cost a synchronisation."""
-    if torch.compiler.is_compiling() or levels.device.type != "cpu":
-        return True
-    return not torch.equal(levels, levels.floor())
+    """Whether some pixel lies between two levels; yes where nothing is `readable`."""
+    return not _check.readable(levels) or not torch.equal(levels, levels.floor())
 
 
 def _half_steps(levels: Tensor, between: bool) -> Tensor:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
+
+from facelight import _check
 
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def apply(function: Callable[[Tensor], Tensor], x: Tensor, luminance_only: bool) -> Tensor:
     """The function of x, channel by channel or of its luminance alone, in float32 or better, in the dtype of x."""
-    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    precise = _check.precise(x)
     out = on_luminance(function, precise) if luminance_only else function(precise)
     return out.to(x.dtype)
 
@@ -46,6 +47,6 @@ def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             f"luminance_only: expected 3 channels, R, G and B, or 1, got shape {tuple(x.shape)} with {channels}: "
             "leave luminance_only out to treat every channel by itself"
         )
-    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device).view(3, 1, 1)
-    luma = (x * weights).sum(-3, keepdim=True).clamp(0, 1)  # rounding may leave the range
+    red, green, blue = (weight * channel for weight, channel in zip(_LUMA, x.split(1, -3), strict=True))
+    luma = (red + green + blue).clamp(0, 1)  # rounding may leave the range; `sum` may round each pixel differently
     return (x + (function(luma) - luma)).clamp(0, 1)

@@ -101,7 +101,7 @@ def clahe(
 
     Source: Zuiderveld (1994), Graphics Gems IV, pages 474-485; `cv::CLAHE` (OpenCV 4).
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.one_of(convention, ("opencv", "matlab"), "convention")
     check_clip_limit(clip_limit, convention)
     rows, columns = _check_grid(grid_size, x.shape[-2], x.shape[-1])
@@ -110,10 +110,10 @@ def clahe(
         return _luminance.apply(lambda y: each(y, clip_limit), x, luminance_only)
     levels, between = _levels.grey_levels(x, exact)
     limits = _for_each_channel(clip_limit, x)
-    step = max(1, _TILES_AT_ONCE // (rows * columns)) if x.device.type == "cpu" else len(levels)
+    step = max(1, _TILES_AT_ONCE // (rows * columns)) if _check.readable(x) else len(levels)
     parts = zip(levels.split(step), limits.split(step), strict=True)
     out = [_clahe(part, limit, (rows, columns), convention, exact, between) for part, limit in parts]
-    return (torch.cat(out) / 255).to(x.dtype).view(x.shape)
+    return _levels.pictures(torch.cat(out), x)
 
 
 def _clahe(

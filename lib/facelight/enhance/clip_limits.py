@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from facelight import _check
@@ -99,11 +98,11 @@ def convert_clip_limit(clip_limit: float, pixels: int, source: str, target: str)
 
 
 def check_clip_limit(clip_limit: float | Tensor, convention: str) -> None:
-    """Require a clip limit, or a tensor of them, in the range of the convention (tensor: on the CPU, not traced)."""
+    """Require a clip limit, or a tensor of them, in the range of the convention (tensor: where `readable`)."""
     _check.one_of(convention, CONVENTIONS, "convention")
     if isinstance(clip_limit, Tensor):
         _check.floating(clip_limit, "clip_limit")
-        if torch.compiler.is_compiling() or clip_limit.device.type != "cpu":
+        if not _check.readable(clip_limit):
             return
     else:
         _check.number(clip_limit, "clip_limit")

@@ -39,7 +39,7 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
     Source: Bendjillali et al. (2020), equations (1)-(3), doi 10.11591/ijeecs.v18.i2.pp1015-1027.
     Differs from the paper: with `exact` the lowest level that occurs is mapped to 0, as OpenCV does.
     """
-    _check.images(x)
+    x = _check.images(x)
     if luminance_only:
         return _luminance.apply(lambda y: equalize(y, exact=exact), x, luminance_only)
     return _through_one_table(x, _equalizing_opencv, torch.round) if exact else _through_one_table(x, _equalizing, None)
@@ -69,7 +69,7 @@ def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tens
 
     Source: Kim (1997), doi 10.1109/30.580378; Bendjillali et al. (2020), equations (4)-(6).
     """
-    _check.images(x)
+    x = _check.images(x)
     if luminance_only:
         return _luminance.apply(lambda y: bbhe(y, exact=exact), x, luminance_only)
     return _through_one_table(x, _bi_histogram, _levels.half_up if exact else None)
@@ -86,7 +86,7 @@ def _through_one_table(
     counts = _levels.histograms(levels, place, len(levels), between)
     tables = table(counts, levels.detach().double().mean(1, keepdim=True).floor())
     out = _levels.look_up(levels, tables, place, between=between, rounding=rounding)
-    return (out / 255).to(x.dtype).view(x.shape)
+    return _levels.pictures(out, x)
 
 
 def _equalizing(counts: Tensor, mean: Tensor) -> Tensor:

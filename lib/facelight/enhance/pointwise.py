@@ -33,7 +33,7 @@ def gamma(x: Tensor, gamma: float | Tensor, *, luminance_only: bool = False) -> 
 
     Source: Poynton (2012), Digital Video and HD, 2nd ed., ISBN 978-0-12-391926-7.
     """
-    _check.images(x)
+    x = _check.images(x)
     return _luminance.apply(lambda y: gamma_correct(y, gamma), x, luminance_only)
 
 
@@ -63,7 +63,7 @@ def log_stretch(x: Tensor, epsilon: float | Tensor = 1 / 255, *, luminance_only:
     Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), eq. (3), doi:10.31649/1681-7893-2026-51-1-108-116.
     Differs from the paper: epsilon, 1 there, is free, and white stays white.
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(epsilon, "epsilon")
     scale = _check.per_image(epsilon, x, "epsilon")
     return _luminance.apply(lambda y: stretched(y, scale), x, luminance_only)

@@ -55,7 +55,7 @@ def multi_scale_retinex(
     Differs from the paper: epsilon keeps the logarithm finite; the logistic function replaces a fixed gain and offset
         with clipping; colour is not restored.
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(epsilon, "epsilon")
     if not isinstance(sigmas, Sequence) or len(sigmas) == 0:
         raise ValueError(f"sigmas: expected standard deviations in pixels, got {sigmas!r}: try (2, 4, 8)")
@@ -99,7 +99,7 @@ def log_contrast(
     Source: a difference of logarithms as in Jobson, Rahman, Woodell (1997), doi:10.1109/83.597272.
     Differs from the paper: the mean is taken of the logarithm, over a square, at one scale.
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(epsilon, "epsilon")
     _check.odd(window, "window")
     scale = _check.per_image(epsilon, x, "epsilon")
@@ -141,7 +141,7 @@ def local_contrast_normalize(
     Differs from the paper: a square window instead of a Gaussian; epsilon in place of the maximum of the local
         deviation and its mean over the image, so that distant pixels do not matter; the logistic function.
     """
-    _check.images(x)
+    x = _check.images(x)
     _check.positive(epsilon, "epsilon")
     _check.odd(window, "window")
     fade = _check.per_image(epsilon, x, "epsilon")
@@ -186,7 +186,7 @@ def weberface(
     Source: Wang, Li, Yang, Liao (2011), doi:10.1109/LSP.2011.2158998.
     Differs from the paper: epsilon keeps the ratio finite in black.
     """
-    _check.images(x)
+    x = _check.images(x)
     for value, name in ((sigma, "sigma"), (alpha, "alpha")):
         _check.number(value, name)
         _check.positive(value, name)

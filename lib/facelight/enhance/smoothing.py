@@ -79,7 +79,7 @@ def modified_clahe(
     Differs from the paper: the paper gives no equation, no window and no threshold, and the sources it names are lost.
         Everything after "a slight smoothing, then low-pass filtering only in noisy regions" is our interpretation.
     """
-    _check.images(x)
+    x = _check.images(x)
     if not isinstance(stages, int) or stages not in range(4):
         raise ValueError(f"stages: expected 0 (CLAHE alone), 1, 2 or 3, got {stages}")
     _check.odd(window, "window")
@@ -124,11 +124,9 @@ def _soft_step(ratio: Tensor, softness: float) -> Tensor:
 
 
 def _check_fraction(value: float | Tensor, name: str) -> None:
-    """Require a number in [0, 1] or a tensor of them (tensor values: on the CPU, outside tracing)."""
+    """Require a number in [0, 1] or a tensor of them (tensor values: where `readable`)."""
     if isinstance(value, Tensor):
-        if torch.compiler.is_compiling() or value.device.type != "cpu":
-            return
-        ok = bool(((value >= 0) & (value <= 1)).all())
+        ok = _check.all_true((value >= 0) & (value <= 1))
     else:
         ok = 0 <= value <= 1
     if not ok:
@@ -182,7 +180,7 @@ def gbie(
     Source: Bendjillali et al. (2020), equations (7)-(11), doi 10.11591/ijeecs.v18.i2.pp1015-1027.
     Differs from the paper: the edge is repeated around the image; the paper says nothing of the border.
     """
-    _check.images(x)
+    x = _check.images(x)
     for value, name in ((sigma, "sigma"), (levels, "levels"), (1.0 if scale is None else scale, "scale")):
         _check.number(value, name)
         _check.positive(value, name)
