@@ -22,7 +22,7 @@ import torch
 from kornia.enhance import equalize_clahe
 from torch import Tensor
 
-from facelight import enhance, results
+from facelight import _machine, enhance, results
 from facelight.data import synthetic
 from facelight.data.samples import LitFaces
 
@@ -164,7 +164,7 @@ def faces(size: int) -> LitFaces:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=224, help="side of a picture in pixels")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of OpenCV and of PyTorch")
+    parser.add_argument("--threads", type=int, default=_machine.processors(), help="of OpenCV and of PyTorch")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each operation")
     parser.add_argument("--slow-rounds", type=int, default=3, help="measurements of Kornia's differentiable CLAHE")
     parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")

@@ -14,7 +14,6 @@ shared machine; so the first layer is also timed alone, where its share of the n
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from facelight import layers, results
+from facelight import _machine, layers, results
 from facelight.data import LandmarkFaces
 from facelight.experiments import landmark_networks, landmark_runs
 from facelight.experiments.first_layers import Precise
@@ -186,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bodies", nargs="+", default=list(BODIES), choices=list(BODIES), help="which to time")
     parser.add_argument("--batch", type=int, default=landmark_runs.RECIPE.batch, help="pictures in a batch")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of PyTorch")
+    parser.add_argument("--threads", type=int, default=_machine.processors(), help="of PyTorch")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each")
     parser.add_argument("--bf16", action="store_true", help="forward pass in bfloat16, as in `train.Recipe`")
     parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")

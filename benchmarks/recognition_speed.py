@@ -8,7 +8,6 @@ enhancer adds to a training step is its own time on the batch beside that of the
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -21,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facelight import results
+from facelight import _machine, results
 from facelight.data import synthetic
 from facelight.experiments import FAMILY, Enhancer, networks
 
@@ -102,7 +101,7 @@ def milliseconds(todo: dict[str, Callable[[], object]], rounds: int) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bodies", nargs="+", default=list(BODIES), choices=list(BODIES), help="which to time")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of PyTorch and OpenCV")
+    parser.add_argument("--threads", type=int, default=_machine.processors(), help="of PyTorch and OpenCV")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each stage")
     parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")
     given = parser.parse_args()

@@ -13,6 +13,7 @@ import time
 
 import torch
 
+from facelight import _machine
 from facelight.data.synthetic import sets
 from facelight.data.synthetic.photo import photograph
 from facelight.data.synthetic.scene import sample_scene
@@ -22,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=400, help="pictures per measurement")
     parser.add_argument("--size", type=int, default=128, help="side of a picture in pixels")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads")
+    parser.add_argument("--workers", type=int, default=_machine.processors(), help="threads")
     parser.add_argument("--repeat", type=int, default=3, help="measurements; the best and the median are printed")
     given = parser.parse_args()
     with sets.Crew(given.workers) as crew:
@@ -37,8 +38,8 @@ def main() -> None:
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     print(
         f"{speeds[-1]:.0f} images/s at best, {speeds[len(speeds) // 2]:.0f} in the median of {given.repeat} "
-        f"({given.n} pictures of {given.size}x{given.size}, {given.workers} threads, {os.cpu_count()} processors, "
-        f"load {load}, torch {torch.__version__}, {platform.machine()})"
+        f"({given.n} pictures of {given.size}x{given.size}, {given.workers} threads, "
+        f"{_machine.processors()} processors, load {load}, torch {torch.__version__}, {platform.machine()})"
     )
 
 

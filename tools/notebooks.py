@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 import jupytext
@@ -18,6 +17,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbstripout import strip_output
+
+from facelight import _files
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,10 +89,8 @@ def keep_outputs(notebook: nbformat.NotebookNode, target: Path) -> bool:
 def write(notebook: nbformat.NotebookNode, target: Path) -> None:
     """Put a notebook in its place in one step."""
     text = nbformat.writes(notebook, version=4)
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as part:
-        part.write(text.rstrip("\n") + "\n")
-    Path(part.name).chmod(0o644)
-    Path(part.name).replace(target)
+    with _files.whole(target) as part:
+        part.write((text.rstrip("\n") + "\n").encode())
 
 
 def problems(chapter: Path, target: Path) -> list[str]:
@@ -126,7 +125,8 @@ def main() -> int:
                 print(f"{target.relative_to(ROOT)}: executing", flush=True)
                 notebook = execute(notebook)
             write(notebook, target)
-    strays = {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")} - {p.stem for p in (ROOT / "book").glob("*.md")}
+    there = _files.visible((ROOT / "notebooks").glob("*.ipynb"), ROOT)
+    strays = {p.stem for p in there} - {p.stem for p in (ROOT / "book").glob("*.md")}
     for stray in sorted(strays):
         print(f"notebooks/{stray}.ipynb has no chapter: delete it")
     return int(failed or bool(strays))

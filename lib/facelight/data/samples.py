@@ -114,7 +114,7 @@ class _FaceSet(Generic[R]):
     def __getitem__(self, index: int | np.integer[Any] | Many) -> R | Self:
         if isinstance(index, slice):
             return self.select(range(*index.indices(len(self))))
-        if not isinstance(index, int | np.integer) and (isinstance(index, Sequence) or index.ndim > 0):
+        if isinstance(index, Sequence) or (isinstance(index, np.ndarray | Tensor) and index.ndim > 0):
             return self.select(index)
         try:
             place = range(len(self))[operator.index(index)]
