@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import zlib
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -11,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from facelight.data import crops, pictures, w300
 from facelight.data.crops import BoxRule, Squares
@@ -142,7 +146,9 @@ def test_errors(tmp_path: Path) -> None:
     raw = cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
     for content in (b"", b"text", raw[: len(raw) // 2], raw[:20] + raw[-2:]):
         damaged.write_bytes(content)
-        with pytest.raises(DataError, match=r"b.jpg: not a JPEG or PNG picture, damaged, or cut short: obtain the file again"):
+        with pytest.raises(
+            DataError, match=r"b.jpg: not a JPEG or PNG picture, damaged, or cut short: obtain the file again"
+        ):
             crops.crop_faces(annotations([path, damaged], landmarks), 16)
     damaged.unlink()
     with pytest.raises(DataError, match=r"b.jpg: cannot be read \(No such file or directory\)"):
@@ -240,6 +246,56 @@ def test_bytes_after_a_picture_and_inside_its_header(tmp_path: Path) -> None:
     png = cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes()
     assert pictures.is_whole(png)
     assert not pictures.is_whole(png[:-5])
+    assert pictures.is_whole(png + b"camera" * 99)
+
+
+def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    sums = (zlib.crc32(kind + body).to_bytes(4) for kind, body in chunks)
+    parts = (len(body).to_bytes(4) + kind + body + check for (kind, body), check in zip(chunks, sums, strict=True))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_a_png_with_any_byte_changed_is_damaged() -> None:
+    png = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8))[1].tobytes()
+    assert pictures.is_whole(png)
+    for place, bit in product(range(len(png)), range(8)):
+        changed = bytearray(png)
+        changed[place] ^= 1 << bit
+        assert not pictures.is_whole(bytes(changed)), (place, bit)
+
+
+def test_a_png_with_pixels_lost_is_damaged_and_one_with_a_spoilt_note_is_not() -> None:
+    shape = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    header = b"\0\0\0\x40\0\0\0\x40\x08\0\0\0\0"
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in shape))
+    parts = [(b"IDAT", pixels[i : i + 1000]) for i in range(0, len(pixels), 1000)]
+    start, end = (b"IHDR", header), (b"IEND", b"")
+    sound = png_of([start, (b"tEXt", b"Comment\0sound"), *parts, end])
+    spoilt = sound.replace(b"Comment\0sound", b"Comment\0round")
+    for raw in (sound, spoilt):
+        assert pictures.is_whole(raw)
+        assert np.array_equal(cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_GRAYSCALE), shape)
+    for lost in range(len(parts)):  # the check sums of all chunks are right
+        assert not pictures.is_whole(png_of([start, *parts[:lost], *parts[lost + 1 :], end]))
+    assert not pictures.is_whole(png_of([start, end]))
+    assert not pictures.is_whole(png_of([start, *parts]))
+
+
+def test_a_damaged_png_is_not_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8))
+    raw = path.read_bytes()
+    middle = len(raw) // 2
+    for damaged in (raw[:middle] + bytes(99) + raw[middle + 99 :], raw[:middle] + raw[-12:]):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a.png: not a JPEG or PNG picture, damaged, or cut short"):
+            pictures.read_picture(str(path))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_kind_of_png_is_whole(mode: str) -> None:
+    stream = io.BytesIO()
+    Image.new(mode, (70, 50)).save(stream, "PNG")
+    assert pictures.is_whole(stream.getvalue())
 
 
 # The cache.

@@ -188,6 +188,37 @@ def test_error_statistics_errors(function, errors, error, message):
         function(errors)
 
 
+HALVES = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+
+
+@HALVES
+def test_the_shares_of_many_faces_in_half_precision_are_exact(dtype):
+    errors = (torch.rand(2500, generator=torch.Generator().manual_seed(0)) * 0.2).to(dtype)
+    ordered, share = ced_curve(errors)
+    assert ordered.dtype == share.dtype == torch.float32
+    assert (share.double() * 2500 - torch.arange(1, 2501)).abs().max() < 1e-3
+    assert torch.equal(ordered, errors.float().sort().values)
+    assert failure_rate(errors, 0.1) == failure_rate(errors.float(), 0.1)
+    assert ced_auc(errors) == ced_auc(errors.double())
+
+
+@HALVES
+@pytest.mark.parametrize("normalizer", ["image-size", "inter-ocular", "inter-pupil", "box-diagonal"])
+def test_nme_of_half_precision_is_that_of_the_same_values_in_double(dtype, normalizer):
+    pred, target = (4000 * points(6, 98, seed=seed).to(dtype) for seed in (0, 1))  # squares beyond float16
+    boxes = torch.cat([target.amin(1), target.amax(1)], 1)
+    found = nme(pred, target, normalizer=normalizer, image_size=300, boxes=boxes)
+    exact = nme(pred.double(), target.double(), normalizer=normalizer, image_size=300, boxes=boxes.double())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=0)
+
+
+@HALVES
+def test_psnr_bound_of_half_precision(dtype):
+    value = torch.tensor([4.19, 0.1]).to(dtype)
+    torch.testing.assert_close(psnr_bound(value).double(), psnr_bound(value.double()), rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("function", [failure_rate, ced_auc])
 def test_threshold_must_be_positive(function):
     with pytest.raises(ValueError, match="threshold: expected a positive"):

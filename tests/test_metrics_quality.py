@@ -66,6 +66,14 @@ def test_entropy_against_scipy():
     np.testing.assert_allclose(entropy(colour), np.reshape(expected, (2, 2)).mean(1))
 
 
+@pytest.mark.parametrize("value", [-0.1, 1.1, 300.0])
+def test_a_value_out_of_range_reaches_no_other_image(monkeypatch, value):
+    monkeypatch.setattr("facelight._check.images", lambda *_: None)  # as on a GPU, where values are not looked at
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    x[1, 0, 0, 0] = value
+    assert torch.equal(entropy(x), entropy(x.clamp(0, 1)))
+
+
 def test_entropy_of_equal_levels_is_their_logarithm():
     ramp = (torch.arange(256) / 255).view(1, 16, 16)
     assert entropy(ramp).item() == 8

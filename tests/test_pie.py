@@ -83,6 +83,17 @@ def test_a_missing_subject_is_named(tree: Path) -> None:
     assert sum(name.startswith("5/") for name in pie.verify(tree).missing) == 170
 
 
+def test_names_may_be_upper_case_and_hidden_files_are_not_looked_at(tree: Path) -> None:
+    before, seen = pie.load(tree, partial=True), pie.verify(tree)
+    (tree / "PIE/1/2.jpg").rename(tree / "PIE/1/2.JPG")
+    for name in ("1/._1.jpg", "1/._3.jpg", ".DS_Store"):
+        (tree / "PIE" / name).write_bytes(b"\0\5\x16\7")
+    after = pie.load(tree, partial=True)
+    assert (after.name, after.sha256) == (before.name, before.sha256)
+    assert torch.equal(after.image, before.image)
+    assert pie.verify(tree) == seen
+
+
 def mat_rows() -> dict[str, Any]:
     """What `PIE_32x32.mat` holds; each picture is one grey level, its row modulo 251."""
     level = (np.arange(11554) % 251).astype(np.uint8)
@@ -134,6 +145,8 @@ def test_a_mat_file_in_place_of_the_folders(tmp_path: Path, tree: Path, capsys: 
     assert (report.per_subject["1"], report.per_subject["38"], report.per_subject["68"]) == (170, 164, 170)
     assert cli.main(["data", "verify", "pie", "--root", str(root)]) == 0
     assert "pie: 11554 of 11554 images" in capsys.readouterr().out
+    path.rename(path.with_name("pie_32x32.MAT"))
+    assert pie.load(root).sha256 == faces.sha256
     write_mat(tree, rows)
     assert len(pie.load(tree, partial=True)) == 166  # the folders come first
 

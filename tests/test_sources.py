@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import io
 import json
+import os
 import tarfile
 import threading
 import zipfile
@@ -126,6 +129,24 @@ def test_fetch_names_the_card_when_the_hash_or_the_server_is_wrong(server: Serve
 def test_fetch_replaces_a_damaged_copy(server: Server, tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(b"damaged")
     assert fetch(url(server), hashlib.sha256(BODY).hexdigest(), directory=tmp_path).read_bytes() == BODY
+
+
+def test_fetch_goes_on_without_locks_and_follows_the_umask(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    old = os.umask(0o002)
+    try:
+        with pytest.warns(UserWarning, match=r"no locks for us .*another disk \(FACELIGHT_CACHE\)"):
+            path = fetch(url(server), directory=tmp_path / "shared")
+    finally:
+        os.umask(old)
+    assert path.read_bytes() == BODY
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (path.parent, *path.parent.iterdir())}
+    assert modes == {"shared": 0o775, "data.bin": 0o664, "sha256.json": 0o664}
 
 
 def make_zip(path: Path, members: dict[str, bytes], link: str | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,67 @@ def test_a_file_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),  # an old Mac
+        lambda text: text.replace("\n", "\r\r\n"),  # converted twice
+        lambda text: text.replace("\n", "\n\n \n"),
+        lambda text: text.replace(" ", "\t"),
+    ],
+)
+def test_a_file_from_another_system(tmp_path: Path, change: Callable[[str], str]) -> None:
+    path = tmp_path / "x.pts"
+    write_pts(path, SHAPE + 1)
+    path.write_bytes(change(path.read_text()).encode())
+    assert np.abs(w300.read_pts(path) - SHAPE).max() < 0.001
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_refused_by_name(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "x.pts"
+    write_pts(path, SHAPE)
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    path.write_bytes((mark + path.read_text()).encode(encoding))
+    with pytest.raises(DataError, match=r"x.pts: this is UTF-16 text: save it again as UTF-8"):
+        w300.read_pts(path)
+
+
+@pytest.mark.parametrize("ending", [".JPG", ".Jpeg", ".jpeg", ".PNG", ".Png"])
+@pytest.mark.parametrize("points", [".pts", ".PTS"])
+def test_endings_may_be_upper_case(tree: Path, ending: str, points: str) -> None:
+    before = w300.load("train", tree, partial=True)
+    folder = tree / "300w/afw"
+    (folder / "1_1.jpg").rename(folder / f"1_1{ending}")
+    (folder / "1_1.pts").rename(folder / f"1_1{points}")
+    faces = w300.load("train", tree, partial=True)
+    assert faces.name == before.name
+    assert faces.path[1] == folder / f"1_1{ending}"
+    assert torch.equal(faces.landmarks, before.landmarks)
+    report = w300.verify(tree)
+    assert (report.count, report.damaged, report.ignored) == (5, (), ())
+
+
+def test_of_two_pictures_of_one_name_the_jpg_counts(tree: Path) -> None:
+    before = w300.load("train", tree, partial=True)
+    for name in ("1_1.png", "1_1.JPEG"):
+        (tree / "300w/afw" / name).write_bytes(b"another")
+    assert w300.load("train", tree, partial=True).sha256 == before.sha256
+    assert w300.verify(tree).ignored == ("afw/1_1.JPEG", "afw/1_1.png")
+
+
+def test_hidden_files_are_not_looked_at(tree: Path) -> None:
+    before, seen = w300.load("train", tree, partial=True), w300.verify(tree)
+    for name in ("afw/._1_1.pts", "afw/._1_1.jpg", "afw/.ipynb_checkpoints/1_1.pts", ".DS_Store"):
+        (tree / "300w" / name).parent.mkdir(exist_ok=True)
+        (tree / "300w" / name).write_bytes(b"\0\5\x16\7")
+    after = w300.load("train", tree, partial=True)
+    assert (after.name, after.sha256) == (before.name, before.sha256)
+    assert w300.verify(tree) == seen
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "expected `n_points: 68` and the points between"),
@@ -65,6 +127,7 @@ def test_a_file_by_hand(tmp_path: Path) -> None:
         ("n_points: 68\n{\n" + "1 2\n" * 67 + "1\n}", "expected two numbers a line"),
         ("n_points: 68\n{\n" + "1 2 3\n" * 68 + "}", "expected two finite numbers a line"),
         ("n_points: 68\n{\n" + "1 2\n" * 67 + "1 x\n}", "expected two numbers a line"),
+        ("n_points: 68\n{\n" + "1,5 2,5\n" * 68 + "}", "expected two numbers a line, with decimal points .*'1,5'"),
         ("n_points: 68\n{\n" + "1 2\n" * 67 + "nan 2\n}", "expected two finite numbers a line"),
         ("n_points: 68\n{\n" + "1 2\n" * 67 + "1 inf\n}", "expected two finite numbers a line"),
     ],
@@ -147,6 +210,10 @@ def test_a_picture_that_is_missing_or_cut_short(tree: Path) -> None:
     with pytest.raises(DataError, match=r"1_1.pts: there is no .jpg, .jpeg or .png of that name beside it"):
         w300.load("train", tree, partial=True)
     (damaged,) = w300.verify(tree).damaged
+    png = tree / "300w/helen/testset/b_1.png"
+    raw = png.read_bytes()
+    png.write_bytes(raw[:5000] + bytes(200) + raw[5200:])  # the start and the end are there
+    assert w300.verify(tree).damaged[-1] == f"{png}: damaged, cut short, or not a picture"
     assert "there is no .jpg, .jpeg or .png" in damaged
 
 

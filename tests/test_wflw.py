@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -141,6 +141,50 @@ def test_a_damaged_line_is_named(tree: Path, tokens: list[str], message: str) ->
     assert report.damaged == (f"list_98pt_rect_attr_train.txt, line 2: {message}",)
     assert report.count == 4
     assert len(wflw.load("test", tree)) == 2  # the other split is not touched
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("\n", "\r\r\n"),
+        lambda text: text.replace("/", "\\"),  # as Windows separates folders
+    ],
+)
+def test_a_list_from_another_system(tree: Path, change: Callable[[str], str]) -> None:
+    before, path = wflw.load("train", tree), wflw._list(tree / "WFLW", "train")
+    path.write_bytes(change(path.read_text()).encode())
+    after = wflw.load("train", tree)
+    assert (after.name, after.path) == (before.name, before.path)
+    for name in ("landmarks", "box", "attributes"):
+        assert torch.equal(getattr(after, name), getattr(before, name))
+    assert wflw.verify(tree).complete
+
+
+def test_a_blank_line_counts_as_a_line(tree: Path) -> None:
+    path = wflw._list(tree / "WFLW", "test")
+    path.write_text("\n" + path.read_text())
+    assert wflw.load("test", tree).name == ("9--Press/three.jpg, test line 2", "0--Parade/two.jpg, test line 3")
+
+
+def test_a_list_in_utf16_is_refused_with_its_line(tree: Path) -> None:
+    path = wflw._list(tree / "WFLW", "test")
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(DataError, match=r"list_98pt_rect_attr_test.txt, line 1: this is UTF-16 text: save it again as"):
+        wflw.load("test", tree)
+    assert wflw.verify(tree).damaged == (f"{path.name}, line 1: this is UTF-16 text: save it again as UTF-8",)
+
+
+def test_pictures_may_be_upper_case_and_have_hidden_neighbours(tree: Path) -> None:
+    folder = tree / "WFLW/WFLW_images/0--Parade"
+    (folder / "one.jpg").rename(folder / "ONE.JPG")
+    (folder / "._two.jpg").write_bytes(b"\0\5\x16\7")
+    faces = wflw.load("train", tree)
+    assert faces.path == (folder / "ONE.JPG", folder / "ONE.JPG", folder / "two.jpg")
+    assert faces.name[0] == "0--Parade/one.jpg, train line 1"
+    assert wflw.verify(tree).complete
 
 
 def test_missing_pictures_and_lists_are_named(tree: Path) -> None:

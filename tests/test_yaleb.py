@@ -147,3 +147,16 @@ def test_the_real_set(yaleb_root: Path) -> None:
     assert report.complete
     assert sum(name.endswith(".bad") for name in report.ignored) == 18
     assert sum("Ambient" in name for name in report.ignored) == 38
+
+
+def test_names_may_be_upper_case_and_hidden_files_are_not_looked_at(tree: Path) -> None:
+    before, seen = yaleb.load(tree, partial=True), yaleb.verify(tree)
+    folder = tree / "CroppedYale/yaleB01"
+    path = folder / "yaleB01_P00A+035E+40.pgm"
+    path.rename(folder / path.name.upper())
+    for name in ("._yaleB01_P00A+035E+40.pgm", "._yaleB01_P00A+000E+00.pgm", ".DS_Store"):
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    after = yaleb.load(tree, partial=True)
+    assert (after.name, after.sha256) == (before.name, before.sha256)
+    assert torch.equal(after.image, before.image)
+    assert yaleb.verify(tree) == seen

@@ -26,7 +26,7 @@ def is_whole(raw: bytes) -> bool:
     """
     if raw.startswith(b"\xff\xd8"):
         return 0 < raw.rfind(b"\xff\xda") < raw.rfind(b"\xff\xd9")
-    return raw.startswith(b"\x89PNG\r\n\x1a\n") and _png_is_whole(raw)
+    return raw.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") and _png_is_whole(raw)
 
 
 def _png_is_whole(raw: bytes) -> bool:
