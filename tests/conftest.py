@@ -44,7 +44,6 @@ def _state() -> dict[str, Any]:
         "cv2.getNumThreads()": cv2.getNumThreads(),
         "np.geterr()": np.geterr(),
         "Path.cwd()": Path.cwd(),
-        "sys.path": list(sys.path),
     }
     state |= {f"${name}": value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     if "matplotlib.pyplot" in sys.modules:
