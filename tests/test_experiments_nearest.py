@@ -39,8 +39,8 @@ def faces() -> LitFaces:
 
 
 def slow(config: Nearest, faces: LitFaces, shift: float, centre: bool) -> list[bool]:
-    x = torch.nn.functional.interpolate(faces.image.float(), config.size, mode="bilinear", antialias=True)
-    y = (config.enhancer((x.round() / 255).clamp(0, 1)) - shift).flatten(1).double().numpy()
+    x = torch.nn.functional.interpolate(faces.image.float() / 255, config.size, mode="bilinear", antialias=True)
+    y = (config.enhancer(((255 * x).round() / 255).clamp(0, 1)) - shift).flatten(1).double().numpy()
     y = y - y.mean(1, keepdims=True) if centre else y
     y = y / np.linalg.norm(y, axis=1, keepdims=True)
     known = [i for i in range(len(faces)) if faces.subset[i] == 1]
