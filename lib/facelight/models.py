@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check
+from facelight._graph import leaf
+from facelight.precision import autocasts, no_autocast
 
 RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
 BACKBONES = (*RESNETS, "vgg16", "vgg16_small", "inception_v3")
@@ -70,11 +72,12 @@ class PreciseLinear(nn.Linear):
     Coordinates need it: between 1/2 and 1 bfloat16 has steps of 1/256.
     """
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         """Return `x @ weight.T + bias`."""
-        if not torch.is_autocast_enabled(x.device.type):
+        if not autocasts(x):
             return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             return super().forward(x.to(self.weight.dtype))
 
 
@@ -103,9 +106,10 @@ class CosineLinear(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         """Return the cosines (B, out_features) of features x (B, in_features)."""
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             return F.normalize(x.float()) @ F.normalize(self.weight).T
 
     def extra_repr(self) -> str:

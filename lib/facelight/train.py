@@ -22,12 +22,14 @@ from tqdm import tqdm
 
 from facelight import _check, checkpoints, distributed
 from facelight.checkpoints import CheckpointError, Curve
+from facelight.precision import computes_in_bfloat16
 
 __all__ = [
     "CheckpointError",
     "Curve",
     "Recipe",
     "best_device",
+    "computes_in_bfloat16",
     "evaluate",
     "fit",
     "learning_rate",
@@ -57,8 +59,8 @@ class Recipe:
         decay: see `schedule`.
         warmup: share of all steps during which the rate also rises linearly.
         clip: largest norm of the gradient; None: no limit.
-        bf16: forward pass in bfloat16 where PyTorch's autocast does so, unless the device had to emulate it; weights
-            and loss stay in float32.
+        bf16: forward pass in bfloat16 where PyTorch's autocast does so, if the device computes in it
+            (`computes_in_bfloat16`); weights and loss stay in float32.
     """
 
     epochs: int = 30
@@ -236,9 +238,8 @@ def no_better(name: str, patience: int) -> Callable[[Curve], bool]:
 
 
 def _precision(device: torch.device, bf16: bool) -> torch.autocast:
-    """Autocast to bfloat16, but not on a GPU that has to emulate it, which is slow."""
-    slow = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16 and not slow)
+    """Autocast to bfloat16, unless the device had to emulate it, which is many times slower than float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16 and computes_in_bfloat16(device))
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from facelight import illumination
 from facelight.enhance._filters import local_mean
 from facelight.layers import LogConv2d
+from facelight.precision import no_autocast
 
 LEVEL = 0.45  # mean of ImageNet's pictures, which divided pictures are given
 DARKEST = 0.1 / 255  # added to local means: far below one grey level
@@ -30,7 +31,7 @@ class Precise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer of x in float32."""
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             return self.layer(x.float())
 
 

@@ -1,8 +1,7 @@
-"""The logarithmic first layer: `log_compress`, `LogConv2d`, and `with_log_stem`, which puts it into a network."""
+"""The logarithmic first layer: `log_compress` and `LogConv2d`."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Any, Self, cast
@@ -11,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from facelight import _check
+from facelight._graph import leaf, one_node
+from facelight.precision import autocasts, no_autocast
 
 Normalized = tuple[Sequence[float], Sequence[float]]
 
 
+@one_node
 def log_compress(x: Tensor, gamma: float | Tensor = 1.0, epsilon: float | Tensor = 1.0) -> Tensor:
     """Compress light logarithmically: `gamma * ln(1 + x / epsilon)`.
 
@@ -23,7 +25,8 @@ def log_compress(x: Tensor, gamma: float | Tensor = 1.0, epsilon: float | Tensor
     slope at 0 is gamma / epsilon: below 1/255 epsilon only amplifies the rounding of 8-bit images.
 
     Args:
-        x: light, any shape, float, >= 0; images in [0, 1].
+        x: light, any shape, float, >= 0; images in [0, 1]. Less than 0, by rounding or where values are not checked
+            (on a GPU, while tracing), is taken as 0.
         gamma: gain, a number or a tensor that broadcasts against x.
         epsilon: > 0, in the unit of x, a number or a tensor that broadcasts against x.
 
@@ -40,7 +43,7 @@ def log_compress(x: Tensor, gamma: float | Tensor = 1.0, epsilon: float | Tensor
     Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), eq. (3), doi:10.31649/1681-7893-2026-51-1-108-116.
     Differs from the paper: epsilon divides x instead of being added to it, so 0 maps to 0 for every epsilon.
     """
-    _check.non_negative(x)
+    x = _check.non_negative(x)
     _check.positive(epsilon, "epsilon")
     precise = x.to(torch.promote_types(x.dtype, torch.float32))
     return (gamma * torch.log1p(precise / epsilon)).to(x.dtype)
@@ -142,12 +145,13 @@ class LogConv2d(nn.Conv2d):
         factor = factor.expand(self.in_channels).view(self.groups, 1, -1, 1, 1)
         return (weight.unflatten(0, (self.groups, -1)) * factor).flatten(0, 1)
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         """Convolve the compressed light x: (B, in_channels, H, W)."""
         light, kernel = log_compress(x, epsilon=self.epsilon), self._times(self.kernel(), self.gamma)
-        if not torch.is_autocast_enabled(x.device.type):
+        if not autocasts(x):
             return self._conv_forward(light, kernel, self.bias)
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would merge more than half of the grey levels
+        with no_autocast(x):  # bfloat16 would merge more than half of the grey levels
             z = self._conv_forward(light.to(self.weight.dtype), kernel, self.bias)
         return z.to(torch.get_autocast_dtype(x.device.type))
 
@@ -209,7 +213,8 @@ class LogConv2d(nn.Conv2d):
         tensor(1.)
         """
         new = LogConv2d._like(self, train_gamma=False)
-        new.load_state_dict(self.state_dict() | {"weight": self._times(self.kernel(), self.gamma), "gamma": new.gamma})
+        kept = {name: value for name, value in self.state_dict().items() if name in ("bias", "log_epsilon")}
+        new.load_state_dict(kept | {"weight": self._times(self.kernel(), self.gamma), "gamma": new.gamma})
         return new.train(self.training)
 
     @classmethod
@@ -219,49 +224,3 @@ class LogConv2d(nn.Conv2d):
         names = (*size, "stride", "padding", "dilation", "groups", "padding_mode")
         same = {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
         return cls(**same | {"device": conv.weight.device, "dtype": conv.weight.dtype} | options)
-
-
-def with_log_stem(
-    model: nn.Module, *, first: str | None = None, then: nn.Module | None = None, **options: Any
-) -> nn.Module:
-    """Return a copy of a network whose first convolution is a `LogConv2d` with the same weights.
-
-    The input of the copy is the image itself, in [0, 1], without mean/std normalisation, which would make it
-    negative. For the same reason the copy of a torchvision Inception-v3 or GoogLeNet has `transform_input` switched
-    off. Weights trained on normalised light, as ImageNet's are, are adapted by `normalized`, and then fine-tuned.
-
-    Args:
-        model: a network in the manner of torchvision's classification models; it stays as it is.
-        first: name of the convolution, as in `model.named_modules()`; None takes the first Conv2d registered, which
-            is the input layer in torchvision's models.
-        then: a module that follows the new layer, such as `facelight.contrast.ContrastNorm2d()`.
-        **options: of `LogConv2d.from_conv`: epsilon, zero_mean, normalized, padding_mode, ...
-
-    Returns:
-        The copy.
-
-    Raises:
-        ValueError: there is no Conv2d, no module called `first`, or it is a LogConv2d already.
-        TypeError: the module is not a plain Conv2d.
-
-    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
-    >>> with_log_stem(net, epsilon=1 / 255)[0]
-    LogConv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), gamma=1, epsilon=0.003922, zero_mean=False)
-    """
-    modules = dict(model.named_modules())
-    name = first if first is not None else next((n for n, m in modules.items() if isinstance(m, nn.Conv2d)), None)
-    if name is None:
-        raise ValueError(f"model: {type(model).__name__} has no Conv2d to replace: pass a convolutional network")
-    if name not in modules:
-        raise ValueError(f"first: no module is called {name!r}: choose a name from model.named_modules()")
-    if isinstance(modules[name], LogConv2d):
-        raise ValueError(f"model: {name or 'it'} is a LogConv2d already: start from the linear network")
-    log_conv = LogConv2d.from_conv(cast(nn.Conv2d, modules[name]), **options)
-    stem = log_conv if then is None else nn.Sequential(log_conv, then)
-    if name == "":
-        return stem
-    model = copy.deepcopy(model)
-    model.set_submodule(name, stem)
-    if getattr(model, "transform_input", False):
-        model.transform_input = cast(Any, False)
-    return model
