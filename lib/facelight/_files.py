@@ -74,14 +74,15 @@ def text_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
+def whole(path: Path, *, alone: bool = False) -> Iterator[IO[bytes]]:
     """A stream whose content appears under `path` when the block ends well: readers see the old file or the new one.
 
-    The file has the permissions of any new file: the umask decides, so that a group can share it.
+    The file has the permissions of any new file: the umask decides, so that a group can share it. With `alone`, which
+    says that no other process writes this file, what a killed process left of it is written over.
     """
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    part = path.with_name(f".{path.name if alone else secrets.token_hex(8)}.part")
     try:
-        with part.open("xb") as stream:
+        with part.open("wb" if alone else "xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

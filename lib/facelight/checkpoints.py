@@ -31,7 +31,7 @@ def save(
     path = _files.expanded(path, "checkpoint")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _files.whole(path) as stream:
+        with _files.whole(path, alone=True) as stream:
             torch.save(state, stream)
     except (OSError, RuntimeError) as error:  # torch.save hides what the disk said behind its own RuntimeError
         raise OSError(f"cannot write {path} ({error}): free some space, or choose a folder for it") from error
