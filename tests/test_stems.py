@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -43,6 +44,22 @@ def picture(low: float = 0.3, count: int = 2) -> Tensor:
     return low + (1 - low) * x
 
 
+@pytest.fixture(scope="module")
+def linear() -> models.FaceNet:
+    return built("linear")
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    """A variant after the other: all tests of one, on one network, then those of the next."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network(variant: str) -> models.FaceNet:
+    return built(variant)
+
+
 @torch.no_grad()
 def first(model: models.FaceNet, x: Tensor) -> Tensor:
     """What the first layer makes of pictures."""
@@ -55,9 +72,10 @@ def change(model: models.FaceNet, x: Tensor, other: Tensor) -> float:
     return ((one - two).norm() / (one - one.mean((0, 2, 3), keepdim=True)).norm()).item()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_weights_in_common_are_the_same_for_one_seed(variant: str) -> None:
-    base, found = (dict(built(name).named_parameters()) for name in ("linear", variant))
+def test_weights_in_common_are_the_same_for_one_seed(
+    variant: str, network: models.FaceNet, linear: models.FaceNet
+) -> None:
+    base, found = (dict(model.named_parameters()) for model in (linear, network))
     several = VARIANTS[variant].several
     found = {
         name.replace("conv1.layer.layer.0.", "conv1.layer."): p for name, p in found.items()
@@ -68,9 +86,8 @@ def test_weights_in_common_are_the_same_for_one_seed(variant: str) -> None:
     assert all(".bn2." in n for n in lost) if VARIANTS[variant].attention else len(lost) == several
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_can_be_trained_and_survives_black(variant: str) -> None:
-    model = built(variant).train()
+def test_a_variant_can_be_trained_and_survives_black(network: models.FaceNet) -> None:
+    model = copy.deepcopy(network).train()
     pred = model(torch.cat([picture(), torch.zeros(1, 3, 48, 48)]))
     pred.square().mean().backward()
     for name, parameter in model.named_parameters():
@@ -79,9 +96,8 @@ def test_a_variant_can_be_trained_and_survives_black(variant: str) -> None:
     assert model.eval()(torch.zeros(1, 3, 48, 48)).isfinite().all()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_which_variants_a_factor_leaves_alone(variant: str) -> None:
-    found = change(built(variant), picture(), picture() / 6)
+def test_which_variants_a_factor_leaves_alone(variant: str, network: models.FaceNet) -> None:
+    found = change(network, picture(), picture() / 6)
     if variant in WITHOUT_GAIN:
         assert found < 0.2
     elif variant in PARTLY:
@@ -90,12 +106,11 @@ def test_which_variants_a_factor_leaves_alone(variant: str) -> None:
         assert found > 0.2
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_output_keeps_float32_under_autocast(variant: str) -> None:
-    model, x = built(variant), picture()
-    plain = first(model, x)
+def test_the_output_keeps_float32_under_autocast(network: models.FaceNet) -> None:
+    x = picture()
+    plain = first(network, x)
     with torch.autocast("cpu", torch.bfloat16):
-        under = first(model, x)
+        under = first(network, x)
     assert under.dtype == torch.float32
     torch.testing.assert_close(under, plain)
 
