@@ -23,10 +23,10 @@ def readable(x: Tensor) -> bool:
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return False  # the ONNX exporters do the one or the other
-    return x.device.type == "cpu" and not isinstance(x, FakeTensor) and not _mapped(x)
+    return x.device.type == "cpu" and not isinstance(x, FakeTensor) and not mapped(x)
 
 
-def _mapped(x: Tensor) -> bool:
+def mapped(x: Tensor) -> bool:
     """Whether `torch.func.vmap` maps over x, be it below the wrappers of other transforms; there is no public test."""
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(x):
@@ -68,7 +68,8 @@ def images(x: Tensor, name: str = "x", *, channels: tuple[int, ...] | None = Non
             "convert it, for instance with torch.from_numpy(array)"
         )
     if x.dtype not in _FLOATS:
-        advice = _float_advice(x.dtype, "x")
+        advice = "convert it with x.float(), and divide images of 16 bits by 65535, of 8 bits by 255"
+        advice = advice if x.dtype in _LONG else _float_advice(x.dtype, "x")
         raise TypeError(f"{name}: expected a floating-point image in [0, 1], got {x.dtype}: {advice}")
     if x.ndim < 3 or 0 in x.shape[-3:]:
         raise ValueError(
@@ -103,6 +104,8 @@ def values_in_unit_range(x: Tensor, name: str = "x") -> bool:
 
 def limited(x: Tensor) -> Tensor:
     """Move every value of x into [0, 1]; NaN stays. The derivative is 1 as far as rounding reaches, 0 beyond."""
+    if not x.requires_grad:
+        return x.clamp(0, 1)
     slack = tolerance(x.dtype)
     near = x.clamp(-slack, 1 + slack)
     return near + (x.clamp(0, 1) - near).detach()  # exact: the difference of two numbers as close as these is
@@ -161,13 +164,11 @@ def _shown(x: Tensor, *values: float) -> str:
 
 
 def _float_advice(dtype: torch.dtype, name: str) -> str:
-    """How a tensor of another type becomes a picture in floating point."""
+    """How a tensor of another type becomes floating point."""
     if dtype == torch.uint8:
         return f"divide 8-bit images by 255, {name}.float() / 255"
     if dtype == torch.uint16:
         return f"divide 16-bit images by 65535, {name}.float() / 65535"
-    if dtype in _LONG:
-        return f"convert it with {name}.float(), and divide images of 16 bits by 65535, of 8 bits by 255"
     return f"convert it with {name}.float()"
 
 
@@ -226,8 +227,10 @@ def one_of(value: str, choices: tuple[str, ...], name: str) -> None:
 
 def per_image(value: float | Tensor, x: Tensor, name: str) -> float | Tensor:
     """A number as it is; a tensor in a shape that multiplies the images of x one by one, in float32 or better."""
-    if not isinstance(value, Tensor) or value.ndim == 0:
+    if not isinstance(value, Tensor):
         return value
+    if value.ndim == 0:
+        return precise(value)
     if value.shape != x.shape[:-3]:
         raise ValueError(
             f"{name}: expected a number or one value per image, shape {tuple(x.shape[:-3])}, "

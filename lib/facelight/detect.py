@@ -207,8 +207,8 @@ def to_grey(x: Tensor) -> Tensor:
     x = _check.images(x, channels=(1, 3))
     if x.shape[-3] == 1:
         return x
-    red, green, blue = (w * channel for w, channel in zip(_LUMA, _check.precise(x).split(1, -3), strict=True))
-    return (red + green + blue).clamp(0, 1).to(x.dtype)  # rounding may leave the range
+    y = _check.precise(x)
+    return (y * y.new_tensor(_LUMA).view(3, 1, 1)).sum(-3, keepdim=True).clamp(0, 1).to(x.dtype)  # up to rounding
 
 
 def _settings(scale_factor: float, min_neighbours: int) -> None:

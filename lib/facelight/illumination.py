@@ -183,7 +183,9 @@ def gamma_correct(x: Tensor, gamma: float | Tensor) -> Tensor:
     _check.positive(gamma, "gamma")
     gamma = _check.per_image(gamma, x, "gamma")
     y = _check.precise(x)
-    steep = (y == 0) & (gamma < 1)
+    if not isinstance(gamma, Tensor) and gamma >= 1:
+        return (y**gamma).to(x.dtype)
+    steep = (y == 0) & (gamma < 1) if isinstance(gamma, Tensor) else y == 0
     return torch.where(steep, 0.0, torch.where(steep, 1.0, y) ** gamma).to(x.dtype)
 
 

@@ -2,6 +2,9 @@
 
 Functions, and `torch.nn.Module`s of the same, whose names begin with a capital. All take float images (*, C, H, W) in
 [0, 1], return the same shape, type and range, and treat every channel by itself, or with `luminance_only` the luma.
+Half precision is computed in float32. What rounding leaves outside [0, 1] counts as 0 or 1; other values are refused.
+Where values cannot be looked at, under `torch.compile` and in exported programs, under `vmap` and on a GPU, they are
+clamped instead.
 """
 
 from facelight.enhance.adaptive import ahe, clahe

@@ -52,6 +52,7 @@ def _band(length: int, weights: list[float]) -> Tensor:
 
 def gaussian(sigma: float, radius: int | None = None) -> list[float]:
     """Weights of a Gaussian that sum to 1; radius of the window in pixels, three sigma unless told."""
+    sigma = float(sigma)  # a tensor without axes may be of any type
     radius = max(1, int(3 * sigma + 0.5)) if radius is None else radius
     weights = [math.exp(-(i**2) / (2 * sigma**2)) for i in range(-radius, radius + 1)]
     return [weight / sum(weights) for weight in weights]

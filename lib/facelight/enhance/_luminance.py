@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from facelight import _check
@@ -47,6 +48,6 @@ def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             f"luminance_only: expected 3 channels, R, G and B, or 1, got shape {tuple(x.shape)} with {channels}: "
             "leave luminance_only out to treat every channel by itself"
         )
-    red, green, blue = (weight * channel for weight, channel in zip(_LUMA, x.split(1, -3), strict=True))
-    luma = (red + green + blue).clamp(0, 1)  # rounding may leave the range; `sum` may round each pixel differently
+    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device).view(3, 1, 1)
+    luma = (x * weights).sum(-3, keepdim=True).clamp(0, 1)  # rounding may leave the range
     return (x + (function(luma) - luma)).clamp(0, 1)

@@ -30,7 +30,7 @@ def ahe(
         grid_size, convention, exact, luminance_only: as for `clahe`.
 
     Returns:
-        As x.
+        As x. A constant 8-bit image becomes white.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1], or smaller than the grid; an unknown convention.
@@ -87,7 +87,8 @@ def clahe(
 
     Returns:
         As x, not rounded: rounded to 8 bits it is, for an 8-bit image, what `cv2.createCLAHE` returns. In float16 and
-        bfloat16 x does not hold 8-bit levels exactly, and the result only comes near.
+        bfloat16 x does not hold 8-bit levels exactly, and the result only comes near. A constant image stays constant
+        up to rounding: level k becomes 255 (a + (k + 1) (N - a) / 256) / N by OpenCV's continuous rule.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1] or smaller than the grid; clip_limit out of range or of

@@ -119,7 +119,7 @@ def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False
     _check.number(sigma, "sigma")
     _check.positive(sigma, "sigma")
     smooth = gaussian(sigma)
-    slope = [i * weight / sigma**2 for i, weight in enumerate(smooth, -(len(smooth) // 2))]
+    slope = [i * weight / float(sigma) ** 2 for i, weight in enumerate(smooth, -(len(smooth) // 2))]
 
     def direction(y: Tensor) -> Tensor:
         right, down = separable(y, slope, smooth), separable(y, smooth, slope)

@@ -28,7 +28,8 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
         luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
-        As x. A constant image stays constant; with `exact` and 8 bits it stays what it is.
+        As x. A constant image stays constant: with `exact` and 8 bits it stays what it is, and half-way between two
+        levels it becomes 0.5; without `exact` it becomes white, being as light as all of its pixels.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1].
