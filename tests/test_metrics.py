@@ -214,6 +214,15 @@ def test_nme_of_half_precision_is_that_of_the_same_values_in_double(dtype, norma
 
 
 @HALVES
+@pytest.mark.parametrize("function", [psnr, ambe])
+def test_psnr_and_ambe_of_half_precision_are_those_of_the_same_values_in_double(dtype, function):
+    x, y = (torch.rand((2, 3, 40, 40), generator=torch.Generator().manual_seed(s)).to(dtype) for s in (0, 1))
+    found = function(x, y)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), function(x.double(), y.double()), rtol=1e-4, atol=1e-4)
+
+
+@HALVES
 def test_psnr_bound_of_half_precision(dtype):
     value = torch.tensor([4.19, 0.1]).to(dtype)
     torch.testing.assert_close(psnr_bound(value).double(), psnr_bound(value.double()), rtol=1e-6, atol=0)
