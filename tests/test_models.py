@@ -291,7 +291,7 @@ def small():
     ("x", "error", "message"),
     [
         (torch.zeros(1, 3, 32, 32).byte(), TypeError, "floating-point image.*divide 8-bit images by 255"),
-        (torch.full((1, 3, 32, 32), 128.0), ValueError, r"values in \[0, 1\], got \[128, 128\]"),
+        (torch.full((1, 3, 32, 32), 128.0), ValueError, r"values in \[0, 1\], got \[128.0, 128.0\]"),
         (torch.full((1, 3, 32, 32), float("nan")), ValueError, "x: contains NaN"),
         (torch.zeros(1, 4, 32, 32), ValueError, "expected 3 or 1 channels"),
         (torch.zeros(3, 32, 32), ValueError, r"expected a batch \(B, 3, H, W\).*x\[None\]"),

@@ -1,6 +1,6 @@
 """Try `with_log_stem` on a network of every family of timm and torchvision; write or check the table of the book.
 
-`write` tries the smallest network of each family and writes book/data/families.csv. `check` tries the networks
+`write` tries the smallest network of each family and writes book/families.csv. `check` tries the networks
 of that table again and fails where something else comes out, or a family is missing. Networks are built on PyTorch's
 meta device, without memory and without numbers, so that even the largest takes a second.
 """
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from facelight.layers import LogConv2d, with_log_stem
 from facelight.layers._entry import entries
 
-TABLE = Path(__file__).resolve().parents[1] / "book" / "data" / "families.csv"
+TABLE = Path(__file__).resolve().parents[1] / "book" / "families.csv"
 COLUMNS = ("library", "family", "network", "zero_mean", "replaced", "refused")
 # Kinds of first layers of which the smallest network of a family has none.
 ALSO = ("dm_nfnet_f0", "mobileone_s0", "nf_resnet26", "repvgg_a0", "resnetv2_50x1_bit", "tf_efficientnet_lite0")
@@ -43,7 +43,7 @@ def families() -> dict[tuple[str, str], list[str]]:
 
 
 def build(library: str, name: str) -> nn.Module:
-    """A network without weights, on the meta device where it can be built there."""
+    """A network without weights, on the meta device where it can be built and run there."""
     if library == "timm":
         make, options = timm.create_model, {"model_name": name}
     else:
@@ -51,6 +51,8 @@ def build(library: str, name: str) -> nn.Module:
         known = inspect.signature(make).parameters
         options = {"weights_backbone": None} if "weights_backbone" in known else {}
         options |= {"init_weights": False} if "inception" in name or "googlenet" in name else {}
+        if "detection" in make.__module__:  # how many boxes there are is decided by numbers
+            return make(**options)
     try:
         with torch.device("meta"):
             return make(**options)

@@ -104,7 +104,8 @@ def values_in_unit_range(x: Tensor, name: str = "x") -> bool:
 
 def limited(x: Tensor) -> Tensor:
     """Move every value of x into [0, 1]; NaN stays. The derivative is 1 as far as rounding reaches, 0 beyond."""
-    if not x.requires_grad:
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]  # what is recorded serves both cases
+    if not x.requires_grad and not tracing:
         return x.clamp(0, 1)
     slack = tolerance(x.dtype)
     near = x.clamp(-slack, 1 + slack)

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import one_node
 
 
+@one_node
 def srgb_to_linear(x: Tensor) -> Tensor:
     """Decode sRGB values to linear light: x / 12.92 up to 0.04045, ((x + 0.055) / 1.055)^2.4 above.
 
@@ -30,6 +32,7 @@ def srgb_to_linear(x: Tensor) -> Tensor:
     return _decode(_check.precise(x)).to(x.dtype)
 
 
+@one_node
 def linear_to_srgb(x: Tensor) -> Tensor:
     """Encode linear light as sRGB values: 12.92 x up to 0.0031308, 1.055 x^(1/2.4) - 0.055 above.
 
@@ -52,6 +55,7 @@ def linear_to_srgb(x: Tensor) -> Tensor:
     return _encode(_check.precise(x)).to(x.dtype)
 
 
+@one_node
 def quantize(x: Tensor, levels: int = 256) -> Tensor:
     """Round to equally spaced levels; the gradient passes straight through, as if nothing had been rounded.
 
@@ -77,6 +81,7 @@ def quantize(x: Tensor, levels: int = 256) -> Tensor:
     return _round(_check.precise(x), levels).to(x.dtype)
 
 
+@one_node
 def darken(x: Tensor, factor: float | Tensor, *, quantize: bool = True, linear_light: bool = False) -> Tensor:
     """Divide the light of an image by a factor: `x / factor`, the paper's way of darkening.
 
@@ -113,6 +118,7 @@ def darken(x: Tensor, factor: float | Tensor, *, quantize: bool = True, linear_l
     return (_round(y, 256) if quantize else y).to(x.dtype)
 
 
+@one_node
 def relight(
     x: Tensor, across: float | Tensor, down: float | Tensor, *, gain: float | Tensor = 1.0, linear_light: bool = False
 ) -> Tensor:
@@ -159,6 +165,7 @@ def relight(
     return (_encode(y) if linear_light else y).to(x.dtype)
 
 
+@one_node
 def gamma_correct(x: Tensor, gamma: float | Tensor) -> Tensor:
     """Raise an image to a power: `x ** gamma`; gamma below 1 brightens, above 1 darkens.
 
@@ -189,6 +196,7 @@ def gamma_correct(x: Tensor, gamma: float | Tensor) -> Tensor:
     return torch.where(steep, 0.0, torch.where(steep, 1.0, y) ** gamma).to(x.dtype)
 
 
+@one_node
 def sensor_noise(
     x: Tensor,
     *,

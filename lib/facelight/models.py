@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check
-from facelight._graph import leaf
+from facelight._graph import leaf, one_node
 from facelight.precision import autocasts, no_autocast
 
 RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
@@ -40,14 +40,20 @@ class FaceNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return landmarks (B, K, 2) or scores (B, classes) for images x: (B, 3 or 1, H, W) in [0, 1]."""
-        _check.images(x, channels=(3, 1))
-        if x.ndim != 4:
-            raise ValueError(f"x: expected a batch (B, 3, H, W), got {tuple(x.shape)}: add an axis with x[None]")
-        if min(x.shape[-2:]) < self.smallest_side:
-            side = self.smallest_side
-            raise ValueError(f"x: this body needs at least {side}x{side} pixels, got {tuple(x.shape)}: resize first")
-        y = self.body(self.normalize(x.expand(-1, 3, -1, -1)))
+        y = self.body(self.normalize(_colored(x, self.smallest_side)))
         return y if self.num_landmarks is None else y.unflatten(1, (self.num_landmarks, 2))
+
+
+@one_node
+def _colored(x: Tensor, smallest_side: int) -> Tensor:
+    """Images (B, 3 or 1, H, W), checked, with three channels."""
+    x = _check.images(x, channels=(3, 1))
+    if x.ndim != 4:
+        raise ValueError(f"x: expected a batch (B, 3, H, W), got {tuple(x.shape)}: add an axis with x[None]")
+    if min(x.shape[-2:]) < smallest_side:
+        side = smallest_side
+        raise ValueError(f"x: this body needs at least {side}x{side} pixels, got {tuple(x.shape)}: resize first")
+    return x.expand(-1, 3, -1, -1)
 
 
 class Normalize(nn.Module):

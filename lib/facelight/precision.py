@@ -39,8 +39,12 @@ def computes_in_bfloat16(device: torch.device | str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    # oneDNN says yes to AVX-512 without BF16 as well, and emulates it there.
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _has_instructions()
+    return _onednn_takes_bfloat16() and _has_instructions()
+
+
+def _onednn_takes_bfloat16() -> bool:
+    """What oneDNN says; yes to AVX-512 without BF16 as well, where it emulates."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _has_instructions() -> bool:

@@ -59,7 +59,8 @@ def tables(counts: Tensor, limit: Tensor, pixels: int, convention: str, exact: b
             out = opencv_tables(counts, limit.floor().to(counts), pixels)
         else:
             out = matlab_tables(counts, (limit + 0.5).floor(), pixels)
-    if torch.is_grad_enabled() and (counts.requires_grad or limit.requires_grad):
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if not tracing and torch.is_grad_enabled() and (counts.requires_grad or limit.requires_grad):
         return straight_through(out, smooth_tables(counts, limit.to(counts), pixels, convention))
     return out
 

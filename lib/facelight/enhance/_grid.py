@@ -59,7 +59,7 @@ def tile_axes(height: int, width: int, grid_size: tuple[int, int], convention: s
     axes = []
     for length, tiles in zip(shape, grid_size, strict=True):
         if convention == "opencv":
-            size = length // tiles + (not even)
+            size = length // tiles + int(not even)
             axes.append(Axis(length, tiles, size, 0, 0, size / 2))
         else:
             size = -(-length // tiles)

@@ -70,7 +70,7 @@ def grey_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
 def pictures(levels: Tensor, x: Tensor) -> Tensor:
     """Levels in the order of the pixels of x as images of its shape and type; NaN where x is NaN."""
     out = (levels / (BINS - 1)).to(x.dtype).view(x.shape)
-    return out if _check.readable(x) else torch.where(x.isnan(), x, out)
+    return out if _check.readable(x) else torch.where(x.isnan(), x.detach(), out)
 
 
 def whole_levels(levels: Tensor, within: float = 0.5) -> Tensor:
@@ -88,7 +88,7 @@ def half_up(value: Tensor) -> Tensor:
 
 def histograms(levels: Tensor, place: Place, number: int, between: bool = True) -> Tensor:
     """Soft histograms (number, 256) of lines of grey levels (L, W) in [0, 255]; `between` as of `grey_levels`."""
-    return _Histograms.apply(levels, place, number, between)
+    return _run(_Histograms, levels, place, number, between)
 
 
 def look_up(
@@ -105,7 +105,18 @@ def look_up(
     moved by 1/4096 of the way to the nearest whole level: one half-way between two levels could otherwise be rounded
     up or down later, after a division by 255 and a multiplication by it.
     """
-    return _LookUp.apply(levels, tables, place, blend, between, rounding)
+    return _run(_LookUp, levels, tables, place, blend, between, rounding)
+
+
+def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    """Apply a function; under `torch.jit.trace`, which cannot save one, its forward pass alone, without a gradient."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return function.forward(*(x.detach() if isinstance(x, Tensor) else x for x in inputs))
+    if not torch.compiler.is_compiling() and any(_check.mapped(x) for x in inputs[:2] if isinstance(x, Tensor)):
+        raise NotImplementedError(
+            "histogram methods do not run under torch.func.vmap: pass all images at once, (*, C, H, W)"
+        )
+    return function.apply(*inputs)
 
 
 class _Histograms(torch.autograd.Function):
@@ -233,10 +244,10 @@ class _FirstDerivative(torch.autograd.Function):
 def _parts(levels: Tensor) -> Iterator[slice]:
     """Runs of lines to work on at once: all of them, unless on a CPU and not traced."""
     if not _check.readable(levels):
-        yield slice(0, len(levels))
+        yield slice(0, levels.shape[0])
         return
     step = max(1, _PIXELS_AT_ONCE // levels.shape[1])
-    for start in range(0, len(levels), step):
+    for start in range(0, levels.shape[0], step):
         yield slice(start, start + step)
 
 

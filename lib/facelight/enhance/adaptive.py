@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import one_node
 from facelight.enhance import _clipping, _grid, _levels, _luminance
 from facelight.enhance.clip_limits import check_clip_limit
 
 _TILES_AT_ONCE = 2**13  # histograms of 256 bins on a CPU: bounds the memory
 
 
+@one_node
 def ahe(
     x: Tensor,
     grid_size: tuple[int, int] = (8, 8),
@@ -44,6 +46,7 @@ def ahe(
     return clahe(x, off, grid_size, convention=convention, exact=exact, luminance_only=luminance_only)
 
 
+@one_node
 def clahe(
     x: Tensor,
     clip_limit: float | Tensor = 40.0,
@@ -111,8 +114,8 @@ def clahe(
         return _luminance.apply(lambda y: each(y, clip_limit), x, luminance_only)
     levels, between = _levels.grey_levels(x, exact)
     limits = _for_each_channel(clip_limit, x)
-    step = max(1, _TILES_AT_ONCE // (rows * columns)) if _check.readable(x) else len(levels)
-    parts = zip(levels.split(step), limits.split(step), strict=True)
+    step = max(1, _TILES_AT_ONCE // (rows * columns))
+    parts = zip(levels.split(step), limits.split(step), strict=True) if _check.readable(x) else [(levels, limits)]
     out = [_clahe(part, limit, (rows, columns), convention, exact, between) for part, limit in parts]
     return _levels.pictures(torch.cat(out), x)
 

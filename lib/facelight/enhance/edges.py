@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import one_node
 from facelight.enhance import _luminance
 from facelight.enhance._filters import blur, gaussian, separable
 
@@ -23,6 +24,7 @@ from facelight.enhance._filters import blur, gaussian, separable
 _ROUNDING = 1e-6
 
 
+@one_node
 def tan_triggs(
     x: Tensor,
     gamma: float = 0.2,
@@ -89,6 +91,7 @@ def tan_triggs(
     return _luminance.apply(normalize, x, luminance_only)
 
 
+@one_node
 def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False) -> Tensor:
     """Gradientface: the direction in which an image brightens, without how much.
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import one_node
 from facelight.enhance import _levels, _luminance
 
 
+@one_node
 def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
     """Histogram equalisation (HE): grey level to cumulative share, equation (3). `cv2.equalizeHist` on 8-bit images.
 
@@ -46,6 +48,7 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
     return _through_one_table(x, _equalizing_opencv, torch.round) if exact else _through_one_table(x, _equalizing, None)
 
 
+@one_node
 def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
     """Brightness-preserving bi-histogram equalisation: equalise above and below the mean, each in its own range.
 
@@ -82,9 +85,9 @@ def _through_one_table(
     """Each channel of x through the table (N, 256) made from its histogram (N, 256) and its mean level (N, 1)."""
     levels, between = _levels.grey_levels(x, exact=rounding is not None)
     levels = levels.flatten(1)
-    line = torch.arange(len(levels), dtype=torch.int32, device=x.device)[:, None]
+    line = torch.arange(levels.shape[0], dtype=torch.int32, device=x.device)[:, None]
     place = _levels.Place(line, line.new_zeros(1))
-    counts = _levels.histograms(levels, place, len(levels), between)
+    counts = _levels.histograms(levels, place, levels.shape[0], between)
     tables = table(counts, levels.detach().double().mean(1, keepdim=True).floor())
     out = _levels.look_up(levels, tables, place, between=between, rounding=rounding)
     return _levels.pictures(out, x)

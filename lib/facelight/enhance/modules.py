@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from facelight import _check
+from facelight._graph import leaf
 from facelight.enhance.adaptive import ahe, clahe
 from facelight.enhance.edges import gradientface, tan_triggs
 from facelight.enhance.histogram import bbhe, equalize
@@ -151,6 +152,7 @@ class EnhancerModule(nn.Module):
         values = {name: getattr(self, name) for name in self._names}
         return {name: value() if isinstance(value, nn.Module) else value for name, value in values.items()}
 
+    @leaf
     def forward(self, x: Tensor) -> Tensor:
         """Enhance the images x: (*, C, H, W), float in [0, 1]; same shape and dtype."""
         return self.function(x, **self.settings())

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import one_node
 from facelight.enhance import _luminance
 from facelight.illumination import gamma_correct
 
 
+@one_node
 def gamma(x: Tensor, gamma: float | Tensor, *, luminance_only: bool = False) -> Tensor:
     """Raise an image to a power, x^gamma: below 1 it brightens the dark parts, above 1 it darkens them.
 
@@ -37,6 +39,7 @@ def gamma(x: Tensor, gamma: float | Tensor, *, luminance_only: bool = False) -> 
     return _luminance.apply(lambda y: gamma_correct(y, gamma), x, luminance_only)
 
 
+@one_node
 def log_stretch(x: Tensor, epsilon: float | Tensor = 1 / 255, *, luminance_only: bool = False) -> Tensor:
     """Compress light logarithmically onto [0, 1]: ln(1 + x / epsilon) / ln(1 + 1 / epsilon).
 

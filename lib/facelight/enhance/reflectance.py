@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import one_node
 from facelight.enhance import _luminance
 from facelight.enhance._filters import blur, local_mean, local_variance
 from facelight.enhance.pointwise import stretched
 
 
+@one_node
 def multi_scale_retinex(
     x: Tensor,
     sigmas: Sequence[float] = (2.0, 4.0, 8.0),
@@ -71,6 +73,7 @@ def multi_scale_retinex(
     return _luminance.apply(retinex, x, luminance_only)
 
 
+@one_node
 def log_contrast(
     x: Tensor, epsilon: float | Tensor = 1 / 255, window: int = 7, *, luminance_only: bool = False
 ) -> Tensor:
@@ -111,6 +114,7 @@ def log_contrast(
     return _luminance.apply(contrast, x, luminance_only)
 
 
+@one_node
 def local_contrast_normalize(
     x: Tensor, window: int = 7, epsilon: float | Tensor = 1 / 1000, *, luminance_only: bool = False
 ) -> Tensor:
@@ -152,6 +156,7 @@ def local_contrast_normalize(
     return _luminance.apply(normalize, x, luminance_only)
 
 
+@one_node
 def weberface(
     x: Tensor,
     sigma: float = 1.0,

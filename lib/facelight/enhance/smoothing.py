@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import one_node
 from facelight.enhance import _luminance
 from facelight.enhance._filters import blur, local_variance, noise_level
 from facelight.enhance.adaptive import clahe
 
 
+@one_node
 def modified_clahe(
     x: Tensor,
     clip_limit: float | Tensor = 40.0,
@@ -80,6 +82,8 @@ def modified_clahe(
         Everything after "a slight smoothing, then low-pass filtering only in noisy regions" is our interpretation.
     """
     x = _check.images(x)
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        x = x.detach()  # CLAHE has no gradient there, and a part of one would be wrong
     if not isinstance(stages, int) or stages not in range(4):
         raise ValueError(f"stages: expected 0 (CLAHE alone), 1, 2 or 3, got {stages}")
     _check.odd(window, "window")
@@ -133,6 +137,7 @@ def _check_fraction(value: float | Tensor, name: str) -> None:
         raise ValueError(f"{name}: expected an amount in [0, 1], 0 leaving the image as it is, got {value}")
 
 
+@one_node
 def gbie(
     x: Tensor,
     sigma: float = 1.0,

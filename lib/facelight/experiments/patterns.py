@@ -32,7 +32,7 @@ def lbp_histograms(x: Tensor, *, cell: int = 10, radius: int = 2) -> Tensor:
     """
     from skimage.feature import local_binary_pattern
 
-    _check.images(x)
+    x = _check.images(x)
     if x.ndim != 4 or cell < 1 or radius < 1:
         raise ValueError(
             f"expected x (N, C, H, W), cell >= 1 and radius >= 1 pixel; got {tuple(x.shape)}, {cell} and {radius}"
