@@ -52,6 +52,10 @@ def test_the_table_of_families_says_what_comes_out(name):
 
 def test_every_family_is_in_the_table_and_the_counts_are_right():
     timm = pytest.importorskip("timm")
+    versions = {"timm": timm.__version__, "torchvision": torchvision.__version__.partition("+")[0]}
+    for library, version in versions.items():
+        if f"{library} {version} " not in PAGE:
+            pytest.skip(f"the page is not about {library} {version}: python tools/families.py write makes it so")
     by_family = defaultdict(list)
     for row in TABLE:
         by_family[row["library"], row["family"]].append(row)
@@ -62,7 +66,6 @@ def test_every_family_is_in_the_table_and_the_counts_are_right():
         place = 1 if with_mean else 2 if any(row["replaced"] for row in tried) else 3
         counts[library][0] += 1
         counts[library][place] += 1
-    versions = {"timm": timm.__version__, "torchvision": torchvision.__version__.partition("+")[0]}
     (families_of_timm, whole, part, _), (families_of_torchvision, others, none, _) = counts.values()
     promise = f"{whole} of {families_of_timm} families of timm and {others} of {families_of_torchvision} of torchvision"
     assert promise in (ROOT / "README.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from facelight import precision, train
+from facelight import precision, results, train
 
 
 def on_a_processor(onednn: bool, **instructions: bool):
@@ -87,3 +87,17 @@ def test_devices_without_autocast_are_left_alone():
         assert precision.autocasts(torch.empty(1))
         with precision.no_autocast(torch.empty(1)):
             assert not precision.autocasts(torch.empty(1))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_record_says_which_precision_ran(native, monkeypatch):
+    monkeypatch.setattr(precision, "computes_in_bfloat16", lambda device: native)
+    data = {"name": "toy", "sha256": "0", "split": "all", "count": 1}
+
+    def ran(config):
+        return results.record("toy", config, {}, data=data, seconds=1.0).provenance["precision"]
+
+    assert ran({"network": {"recipe": {"bf16": True}}}) == ("bfloat16" if native else "float32")
+    assert ran({"networks": [{"bf16": True}]}) == ("bfloat16" if native else "float32")
+    assert ran({"network": {"recipe": {"bf16": False}}}) == "float32"
+    assert ran({"clip_limit": 2.0}) == "float32"

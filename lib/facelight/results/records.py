@@ -44,8 +44,8 @@ class Record:
         metrics: what was measured: numbers, or nested mappings and lists of numbers; None where undefined.
         data: `name`, `sha256`, `split` and `count` of what it was measured on.
         seed: seed of the run; None where nothing is random.
-        provenance: `commit`, `clean`, `versions`, `python`, `machine`, `device`, `threads`, `seconds`, `command` and
-            `date` (UTC).
+        provenance: `commit`, `clean`, `versions`, `python`, `machine`, `device`, `precision`, `threads`, `seconds`,
+            `command` and `date` (UTC).
         schema: version of this layout.
     """
 
@@ -110,7 +110,7 @@ def record(
         _plain(metrics),
         _plain(data),
         seed,
-        _provenance(seconds, device, command),
+        _provenance(seconds, device, command) | {"precision": _precision(_settings(config), device)},
     )
 
 
@@ -240,6 +240,18 @@ def _git(*words: str) -> str | None:
                 stacklevel=3,
             )
         return None
+
+
+def _precision(config: Any, device: str) -> str:
+    """In which precision networks ran: "bfloat16" where a recipe asks for it and the device computes in it."""
+    from facelight.precision import computes_in_bfloat16
+
+    def asks(value: Any) -> bool:
+        if isinstance(value, dict):
+            return value.get("bf16") is True or any(map(asks, value.values()))
+        return isinstance(value, list) and any(map(asks, value))
+
+    return "bfloat16" if asks(config) and computes_in_bfloat16(device) else "float32"
 
 
 def _provenance(seconds: float, device: str, command: str | None) -> dict[str, Any]:
