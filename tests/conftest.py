@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, settings
 from facelight.data.sources import data_root
 from facelight.train import seed_everything
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes and notebooks that tests start: workers share the CPU
+
 settings.register_profile(
     "book",
     deadline=None,
