@@ -19,7 +19,7 @@ def separable(x: Tensor, weights: list[float], down: list[float] | None = None) 
     """
     down = weights if down is None else down
     first = x[..., :1, :1]
-    constant = first * (sum(weights) * sum(down))
+    constant = first * (math.fsum(weights) * math.fsum(down))
     x = x - first
     if max(x.shape[-2:]) > 64 * max(len(weights), len(down)):
         return _correlate(_correlate(x, weights).mT, down).mT + constant
@@ -55,7 +55,8 @@ def gaussian(sigma: float, radius: int | None = None) -> list[float]:
     sigma = float(sigma)  # a tensor without axes may be of any type
     radius = max(1, int(3 * sigma + 0.5)) if radius is None else radius
     weights = [math.exp(-(i**2) / (2 * sigma**2)) for i in range(-radius, radius + 1)]
-    return [weight / sum(weights) for weight in weights]
+    total = math.fsum(weights)  # the same on every Python: since 3.12 `sum` rounds otherwise
+    return [weight / total for weight in weights]
 
 
 def blur(x: Tensor, sigma: float, radius: int | None = None) -> Tensor:
