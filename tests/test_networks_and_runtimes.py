@@ -83,6 +83,14 @@ def test_merged_branches_take_kernels_of_zero_mean():
     ]
 
 
+@pytest.mark.parametrize("name", ["fasterrcnn_mobilenet_v3_large_320_fpn", "fcos_resnet50_fpn"])
+def test_a_detector_without_a_mean_takes_the_layer(name):
+    options = {"weights": None, "weights_backbone": None, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}
+    model = torchvision.models.get_model(name, min_size=64, max_size=128, **options)
+    names = [n for n, module in with_log_stem(model).named_modules() if isinstance(module, LogConv2d)]
+    assert names == ["backbone.body.0.0" if "mobilenet" in name else "backbone.body.conv1"]
+
+
 # runtimes
 
 WAYS = table_under("Runtimes")[0][1:]
@@ -171,7 +179,7 @@ def test_the_table_of_runtimes_says_what_comes_out(name, way):
     out = RUN[way](model, x)
     near = 0.5 / 255 if way == "ONNX" and name == "CLAHE" else 1e-4
     torch.testing.assert_close(out.detach(), expected, rtol=0, atol=near)
-    if way == "torch.jit.trace":
+    if way == "trace":
         slope = traced(model, x.clone().requires_grad_()).requires_grad
         assert slope == (said == "yes")
 
