@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,18 @@ settings.register_profile(
 )
 settings.load_profile("book")
 torch.set_num_threads(1)
+
+
+def _give_a_home() -> None:
+    """An account without a home directory borrows one: Jupyter, Kornia and scikit-image do not start without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="facelight-home-")
+        atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
+
+
+_give_a_home()
 
 
 @pytest.hookimpl(tryfirst=True)
