@@ -96,8 +96,8 @@ def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False
     """Gradientface: the direction in which an image brightens, without how much.
 
     With I_x and I_y the responses to the derivatives of a Gaussian along the rows and down the columns, the result is
-    0.5 + atan2(I_y, I_x) / (2 pi): 0.5 brightens to the right, 0.75 downwards, 0.25 upwards, 0 and 1 both to the left;
-    1 straight to the left, where I_y is below 1e-6.
+    0.5 + atan2(I_y, I_x) / (2 pi): 0.5 brightens to the right, 0.75 downwards, 0.25 upwards, 0 and 1 both to the left.
+    Straight to the left, where I_y is zero but for rounding, the sign of that rounding decides between them.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
@@ -127,10 +127,8 @@ def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False
 
     def direction(y: Tensor) -> Tensor:
         right, down = separable(y, slope, smooth), separable(y, smooth, slope)
-        level = down.abs() < _ROUNDING  # whose sign is an accident, and decides between 0 and 1
-        down = down - torch.where(level, down, 0.0).detach()
-        flat = (right.abs() < _ROUNDING) & level
+        flat = (right.abs() < _ROUNDING) & (down.abs() < _ROUNDING)
         angle = torch.atan2(torch.where(flat, 0.0, down), torch.where(flat, 1.0, right))
-        return _check.limited(0.5 + angle / (2 * math.pi))
+        return (0.5 + angle / (2 * math.pi)).clamp(0, 1)
 
     return _luminance.apply(direction, x, luminance_only)
