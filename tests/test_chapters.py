@@ -191,8 +191,27 @@ def test_a_changed_constant_makes_the_comparison_fail(tmp_path, module, constant
     assert re.search(r"\d+ failed", run.stdout)
 
 
-@pytest.mark.slow
+def of_long_profiles(statement: ast.stmt) -> bool:
+    """Whether it is `if PROFILE not in ("smoke", "book"):` without an else."""
+    return (
+        isinstance(statement, ast.If)
+        and ast.unparse(statement.test) == "PROFILE not in ('smoke', 'book')"
+        and not statement.orelse
+    )
+
+
 @each_chapter
+def test_smoke_runs_the_lines_that_book_runs(chapter):
+    """So that the comparison of the stored outputs, which is in the profile "book", runs every line of "smoke"."""
+    (parameters,) = tagged(chapter, "parameters")
+    for cell in code_cells(chapter)[1:]:
+        if cell.source != parameters.source:
+            always = [line for line in ast.parse(cell.source).body if not of_long_profiles(line)]
+            assert "PROFILE" not in ast.unparse(ast.Module(always, []))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chapter", [CHAPTERS[1], CHAPTERS[5]], ids=lambda path: path.stem)  # all run the same way
 def test_chapter_runs_in_the_smoke_profile(chapter, tmp_path):
     files = [str(ROOT / "notebooks" / f"{chapter.stem}.ipynb"), str(tmp_path / "out.ipynb")]
     options = ["--cwd", str(ROOT / "notebooks"), "-p", "PROFILE", "smoke", "--no-progress-bar"]
