@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from every_enhancer import METHODS
 from facelight import precision, results, train
 
 
@@ -101,3 +102,9 @@ def test_a_record_says_which_precision_ran(native, monkeypatch):
     assert ran({"networks": [{"bf16": True}]}) == ("bfloat16" if native else "float32")
     assert ran({"network": {"recipe": {"bf16": False}}}) == "float32"
     assert ran({"clip_limit": 2.0}) == "float32"
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"clahe, matlab"}))  # which hands out pixels on the CPU
+def test_enhancers_run_where_there_are_no_values_and_no_autocast(name):
+    x = torch.empty(2, 3, 23, 19, device="meta")
+    assert METHODS[name](x).shape == x.shape

@@ -110,6 +110,13 @@ def test_the_picture_is_followed_and_not_the_order_of_registration():
     assert log_layers(with_log_stem(model)) == ["early"]
 
 
+def test_a_convolution_of_two_names_is_replaced_under_both():
+    stem = conv()
+    log_model = with_log_stem(Graph(lambda m, x: m.used(x), known=stem, used=stem))
+    assert isinstance(log_model.used, LogConv2d)
+    assert log_model.known is log_model.used
+
+
 def test_all_branches_are_replaced_each_with_what_follows():
     model = Graph(lambda m, x: m.wide(x) + m.last(F.relu(m.narrow(x))), narrow=conv(), wide=conv(5), last=conv(3, 4))
     log_model = with_log_stem(model, then=nn.BatchNorm2d(4), epsilon=0.1)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from facelight._graph import recording
+
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LONG = (torch.int16, torch.int32, torch.int64, torch.uint32, torch.uint64)  # may hold levels of 8 or of 16 bits
 
@@ -21,7 +23,7 @@ def readable(x: Tensor) -> bool:
     frozen, for tensors without values, under `torch.func.vmap`, where each sample would have its own, and on other
     devices, where looking would force a synchronization.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if torch.compiler.is_compiling() or recording():
         return False  # the ONNX exporters do the one or the other
     return x.device.type == "cpu" and not isinstance(x, FakeTensor) and not mapped(x)
 
@@ -104,8 +106,7 @@ def values_in_unit_range(x: Tensor, name: str = "x") -> bool:
 
 def limited(x: Tensor) -> Tensor:
     """Move every value of x into [0, 1]; NaN stays. The derivative is 1 as far as rounding reaches, 0 beyond."""
-    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]  # what is recorded serves both cases
-    if not x.requires_grad and not tracing:
+    if not x.requires_grad and not recording():
         return x.clamp(0, 1)
     slack = tolerance(x.dtype)
     near = x.clamp(-slack, 1 + slack)

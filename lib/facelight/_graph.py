@@ -1,4 +1,4 @@
-"""How the library gets along with what records or transforms programs: `one_node`, `leaf`, `plain_operations_needed`.
+"""How the library gets along with what records or transforms programs: `one_node`, `leaf`, `recording`.
 
 Symbolic tracing passes a `torch.fx.Proxy` in place of a tensor. It has no values to check and no shape to compute with,
 so code that looks at its input cannot be traced through. What is decorated here becomes one node of the graph and runs
@@ -50,10 +50,14 @@ def leaf(forward: Callable[[M, Tensor], Tensor]) -> Callable[[M, Tensor], Tensor
     return call
 
 
+def recording() -> bool:
+    """Whether `torch.jit.trace` records what is computed, for inputs of other values and with or without gradients."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined]
+
+
 def plain_operations_needed() -> bool:
     """Whether plain operations are needed in place of a `torch.autograd.Function`.
 
     `torch.jit.trace` cannot save one, and the transforms of `torch.func` want a second version of it.
     """
-    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
-    return tracing or torch._C._functorch.peek_interpreter_stack() is not None
+    return recording() or torch._C._functorch.peek_interpreter_stack() is not None

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facelight._graph import recording
 from facelight.enhance import _refill
 from facelight.enhance._levels import BINS
 
@@ -59,8 +60,7 @@ def tables(counts: Tensor, limit: Tensor, pixels: int, convention: str, exact: b
             out = opencv_tables(counts, limit.floor().to(counts), pixels)
         else:
             out = matlab_tables(counts, (limit + 0.5).floor(), pixels)
-    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if not tracing and torch.is_grad_enabled() and (counts.requires_grad or limit.requires_grad):
+    if not recording() and torch.is_grad_enabled() and (counts.requires_grad or limit.requires_grad):
         return straight_through(out, smooth_tables(counts, limit.to(counts), pixels, convention))
     return out
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facelight.precision import no_autocast
+
 
 def separable(x: Tensor, weights: list[float], down: list[float] | None = None) -> Tensor:
     """Correlate along the rows with weights and along the columns with `down`, the same unless told.
@@ -24,7 +26,7 @@ def separable(x: Tensor, weights: list[float], down: list[float] | None = None) 
     if max(x.shape[-2:]) > 64 * max(len(weights), len(down)):
         return _correlate(_correlate(x, weights).mT, down).mT + constant
     across, along = (_band(n, w).to(x) for n, w in ((x.shape[-1], weights), (x.shape[-2], down)))
-    with torch.autocast(x.device.type, enabled=False):  # in bfloat16 the small differences would be lost
+    with no_autocast(x):  # in bfloat16 the small differences would be lost
         return along.mT @ (x @ across) + constant
 
 

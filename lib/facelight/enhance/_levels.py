@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import recording
 
 BINS = 256
 _PIXELS_AT_ONCE = 2**17  # on a CPU, so that what is computed on the way stays in the cache
@@ -110,7 +111,7 @@ def look_up(
 
 def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     """Apply a function; under `torch.jit.trace`, which cannot save one, its forward pass alone, without a gradient."""
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if recording():
         return function.forward(*(x.detach() if isinstance(x, Tensor) else x for x in inputs))
     if not torch.compiler.is_compiling() and any(_check.mapped(x) for x in inputs[:2] if isinstance(x, Tensor)):
         raise NotImplementedError(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facelight import _check
-from facelight._graph import one_node
+from facelight._graph import one_node, recording
 from facelight.enhance import _luminance
 from facelight.enhance._filters import blur, local_variance, noise_level
 from facelight.enhance.adaptive import clahe
@@ -82,7 +82,7 @@ def modified_clahe(
         Everything after "a slight smoothing, then low-pass filtering only in noisy regions" is our interpretation.
     """
     x = _check.images(x)
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if recording():
         x = x.detach()  # CLAHE has no gradient there, and a part of one would be wrong
     if not isinstance(stages, int) or stages not in range(4):
         raise ValueError(f"stages: expected 0 (CLAHE alone), 1, 2 or 3, got {stages}")

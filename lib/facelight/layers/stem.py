@@ -66,11 +66,12 @@ def with_log_stem(
     for name in names:
         if name not in modules:
             raise ValueError(f"first: no module is called {name!r}: choose names from model.named_modules()")
-    new = {name: _stem(modules[name], name, then, options) for name in names}
-    if "" in new:
-        return new[""]
+    new = {modules[name]: _stem(modules[name], name, then, options) for name in names}
+    if model in new:
+        return new[model]
+    places = {name: new[m] for name, m in model.named_modules(remove_duplicate=False) if m in new}  # all its names
     model = copy.deepcopy(model)
-    for name, stem in new.items():
+    for name, stem in places.items():
         model.set_submodule(name, stem)
     if getattr(model, "transform_input", False):
         model.transform_input = cast(Any, False)
