@@ -22,9 +22,10 @@ import torch
 from kornia.enhance import equalize_clahe
 from torch import Tensor
 
-from facelight import _machine, enhance, results
-from facelight.data import synthetic
+import facelight_render as synthetic
+from facelight import _machine, enhance
 from facelight.data.samples import LitFaces
+from facelight_lab import results
 
 CLIP_LIMIT, GRID = 2.0, (8, 8)
 SIDES = (128, 256, 512, 1024, 2048, 4096)

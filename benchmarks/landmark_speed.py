@@ -24,11 +24,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from facelight import _machine, layers, results
+from facelight import _machine, layers
 from facelight.data import LandmarkFaces
-from facelight.experiments import landmark_networks, landmark_runs
-from facelight.experiments.first_layers import Precise
-from facelight.experiments.stems import NORMALISED, OURS
+from facelight_lab import results
+from facelight_lab.first_layers import Precise
+from facelight_lab.landmarks import networks as landmark_networks
+from facelight_lab.landmarks import runs as landmark_runs
+from facelight_lab.stems import NORMALISED, OURS
 
 BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
 FACES = 512  # crops in memory that batches are taken from

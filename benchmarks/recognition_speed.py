@@ -20,9 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facelight import _machine, results
-from facelight.data import synthetic
-from facelight.experiments import FAMILY, Enhancer, networks
+import facelight_render as synthetic
+from facelight import _machine
+from facelight_lab import results
+from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.recognition import networks
 
 BATCH, PEOPLE = 50, 38
 # A body and the size of its pictures: the small one of the book's tables, and the paper's three at the paper's sizes.

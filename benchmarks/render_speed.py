@@ -1,4 +1,4 @@
-"""How many in-the-wild pictures a second `facelight.data.synthetic` renders: `python benchmarks/render_speed.py`.
+"""How many in-the-wild pictures a second `facelight_render` renders: `python benchmarks/render_speed.py`.
 
 Everything is counted: the head's shape and texture, ray casting, background, occluder, sensor; not the cache. The
 first pictures (reading of assets, compiling of kernels) are left out.
@@ -14,9 +14,9 @@ import time
 import torch
 
 from facelight import _machine
-from facelight.data.synthetic import sets
-from facelight.data.synthetic.photo import photograph
-from facelight.data.synthetic.scene import sample_scene
+from facelight_render import sets
+from facelight_render.photo import photograph
+from facelight_render.scene import sample_scene
 
 
 def main() -> None:

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from facelight import layers, models, train
-from facelight.data.synthetic import landmarks as render
-from facelight.experiments import beyond, darkness, landmark_faces, landmark_networks, landmarks
-from facelight.experiments.beyond import FEW, LIGHTS, STATISTICS, STRONG, Beyond, configs, relit
-from facelight.experiments.landmark_runs import Landmarks
-from facelight.experiments.stems import LOCAL, OURS, VARIANTS
+from facelight_lab.landmarks import beyond, landmarks
+from facelight_lab.landmarks import faces as landmark_faces
+from facelight_lab.landmarks import lights as darkness
+from facelight_lab.landmarks import networks as landmark_networks
+from facelight_lab.landmarks.beyond import FEW, LIGHTS, STATISTICS, STRONG, Beyond, configs, relit
+from facelight_lab.landmarks.runs import Landmarks
+from facelight_lab.stems import LOCAL, OURS, VARIANTS
+from facelight_render import landmarks as render
 from test_landmarks_experiment import SETS, Body
 
 RECIPE = train.Recipe(epochs=2, batch=7, learning_rate=0.01, bf16=False)
@@ -31,7 +34,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACELIGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models, "_body", lambda backbone, weights: Body())
     monkeypatch.setattr(beyond, "FEW", {name: FEW[name] for name in (*darkness.MAIN, *STATISTICS)})
-    monkeypatch.setattr("facelight.data.synthetic.landmarks", functools.lru_cache(render))
+    monkeypatch.setattr("facelight_render.landmarks", functools.lru_cache(render))
 
 
 # --- light

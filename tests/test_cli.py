@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from facelight import cli
-from facelight.experiments import EXPERIMENTS
+from facelight_lab import command as cli
+from facelight_lab.experiments import EXPERIMENTS
 
 
 def test_list_says_where_it_looks(tmp_path, monkeypatch, capsys):
@@ -49,5 +49,7 @@ def test_the_choices_are_the_experiments():
 
 
 def test_the_installed_command_starts():
-    run = subprocess.run([sys.executable, "-m", "facelight.cli", "--help"], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "facelight_lab.command", "--help"], capture_output=True, text=True, check=True
+    )
     assert "data" in run.stdout

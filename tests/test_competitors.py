@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from facelight import enhance, metrics
-from facelight.experiments import competitors
-from facelight.experiments.competitors import METHODS, recognise
-from facelight.experiments.patterns import lbp_histograms, nearest_by_chi_square
+from facelight_lab.recognition import competitors
+from facelight_lab.recognition.competitors import METHODS, recognise
+from facelight_lab.recognition.patterns import lbp_histograms, nearest_by_chi_square
 
 SHAPE = (14, 16)
 LABELS = torch.tensor([4, 4, 4, 9, 9, 2, 2, 2, 2, 7, 7, 7])

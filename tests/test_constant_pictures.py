@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from facelight import enhance
-from facelight.experiments.enhancers import FAMILY, SIGNED, Enhancer
+from facelight_lab.enhancers import FAMILY, SIGNED, Enhancer
 from patience import python
 
 LEVELS = torch.arange(256)

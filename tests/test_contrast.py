@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from facelight.contrast import ContrastNorm2d
-from facelight.layers import LogConv2d, with_log_stem
+from facelight.layers import ContrastNorm2d, LogConv2d, with_log_stem
 
 
 def maps(*shape: int, seed: int = 0) -> Tensor:

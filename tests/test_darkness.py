@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from facelight import illumination
 from facelight.data import LandmarkFaces
-from facelight.experiments import darkness
-from facelight.experiments.darkness import LIGHTS, MAIN, predicted
+from facelight_lab.landmarks import lights as darkness
+from facelight_lab.landmarks.lights import LIGHTS, MAIN, predicted
 
 X = (torch.rand((4, 3, 8, 10), generator=torch.Generator().manual_seed(1)) * 255).round() / 255
 

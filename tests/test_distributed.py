@@ -46,8 +46,8 @@ sys.path.insert(0, sys.argv[1])
 import test_distributed as t
 import test_runs as runs
 from facelight import distributed, train
-from facelight.experiments._runs import measure_all
-from facelight.results import records
+from facelight_lab.runs import measure_all
+from facelight_lab.results import records
 
 records._git = lambda *words: None
 folder = Path(sys.argv[2])

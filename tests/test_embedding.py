@@ -10,20 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facelight import experiments, results, train
-from facelight.data import synthetic
-from facelight.experiments import (
-    FAMILY,
-    Embedding,
-    Enhancer,
-    Network,
-    embedding,
-    networks,
-    protocols,
-    recognition,
-    scoring,
-)
+import facelight_render as synthetic
+from facelight import train
 from facelight.models import CosineLinear
+from facelight_lab import experiments, results
+from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.recognition import embedding, networks, protocols, recognition, scoring
+from facelight_lab.recognition.embedding import Embedding
+from facelight_lab.recognition.networks import Network
 from test_recognition import PEOPLE, SIZE, Stop, epochs_of, made_up
 
 

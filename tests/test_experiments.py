@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from facelight import enhance, experiments, metrics, results
+from facelight import enhance, metrics
 from facelight.data import LitFaces
-from facelight.experiments import FAMILY, Enhancer, Preprocessing, _runs, enhancers, preprocessing
-from facelight.experiments.enhancers import clahe, modified_clahe
+from facelight_lab import enhancers, experiments, results
+from facelight_lab import runs as _runs
+from facelight_lab.enhancement import preprocessing
+from facelight_lab.enhancement.preprocessing import Preprocessing
+from facelight_lab.enhancers import FAMILY, Enhancer, clahe, modified_clahe
 
 SMALL_CLAHE = clahe(grid_size=(2, 2))
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from facelight import detect, illumination, results
+from facelight import detect, illumination
 from facelight.data import LandmarkFaces, LitFaces
-from facelight.experiments import FAMILY, Enhancer, detection
-from facelight.experiments.detection import Detection
+from facelight_lab import results
+from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.recognition import detection
+from facelight_lab.recognition.detection import Detection
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +156,7 @@ def test_profiles() -> None:
 
 
 def test_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from facelight.data import synthetic
+    import facelight_render as synthetic
 
     monkeypatch.setattr(synthetic, "landmarks", lambda split, n: (split, n))
     monkeypatch.setattr(detection, "read", lambda dataset: dataset)

@@ -8,9 +8,10 @@ import json
 import pytest
 import torch
 
-from facelight import enhance, results
-from facelight.experiments import FAMILY, Enhancer, Preprocessing
-from facelight.experiments.enhancers import SIGNED, clahe, fingerprint, modified_clahe, names
+from facelight import enhance
+from facelight_lab import results
+from facelight_lab.enhancement.preprocessing import Preprocessing
+from facelight_lab.enhancers import FAMILY, SIGNED, Enhancer, clahe, fingerprint, modified_clahe, names
 
 
 def picture() -> torch.Tensor:

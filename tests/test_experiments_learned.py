@@ -13,11 +13,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelight import enhance, experiments, results
+from facelight import enhance
 from facelight.data import LitFaces
-from facelight.experiments import Enhancer, Nearest, learned, nearest
-from facelight.experiments._learnable import ClipLimitOf, directions, statistics
-from facelight.experiments.learned import CLAHE, MODIFIED, Learned, identity_loss
+from facelight_lab import experiments, results
+from facelight_lab.enhancement import learned, nearest
+from facelight_lab.enhancement.learnable import ClipLimitOf, directions, statistics
+from facelight_lab.enhancement.learned import CLAHE, MODIFIED, Learned, identity_loss
+from facelight_lab.enhancement.nearest import Nearest
+from facelight_lab.enhancers import Enhancer
 
 SUBSETS = (1, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 5)
 PEOPLE = (4, 3, 3)

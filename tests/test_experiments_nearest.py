@@ -9,10 +9,11 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from facelight import experiments, results
 from facelight.data import LitFaces
-from facelight.experiments import FAMILY, Enhancer, Nearest, nearest
-from facelight.experiments.enhancers import SIGNED
+from facelight_lab import experiments, results
+from facelight_lab.enhancement import nearest
+from facelight_lab.enhancement.nearest import Nearest
+from facelight_lab.enhancers import FAMILY, SIGNED, Enhancer
 
 SUBSETS = (1, 1, 2, 2, 2, 3, 4, 5, 5)
 

@@ -17,7 +17,6 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import notebooks
@@ -26,12 +25,14 @@ import platformdirs
 import pytest
 import torch
 
-from facelight import _files, _locks, _machine, checkpoints, cli, results
+from facelight import _files, _locks, _machine, checkpoints
 from facelight.data import LitFaces, cache, crops, sources, w300
 from facelight.data.samples import Annotations
-from facelight.data.synthetic import sets, warp_start
-from facelight.experiments import _runs, recognition
-from facelight.results import records
+from facelight_lab import _code, results
+from facelight_lab import command as cli
+from facelight_lab import runs as _runs
+from facelight_lab.results import records
+from facelight_render import sets, warp_start
 
 DATA = {"name": "toy", "sha256": "0" * 64, "split": "all", "count": 2}
 SIDECAR = bytes.fromhex("00051607000200004d6163204f532058") + bytes(60)  # what macOS keeps in `._name`
@@ -389,9 +390,9 @@ def test_hidden_files_are_no_records() -> None:
 def test_hidden_files_are_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = tmp_path / ".venv" / "facelight"  # the library itself may lie in a hidden folder
     (library / "data").mkdir(parents=True)
-    monkeypatch.setattr(recognition, "train", SimpleNamespace(__file__=str(library / "train.py")))
+    monkeypatch.setattr(_code, "LIBRARY", library.parent)
     monkeypatch.setattr(sets, "__file__", str(library / "sets.py"))
-    digests: tuple[Callable[[], str], ...] = (recognition.code.__wrapped__, lambda: sets._origin("cpu")["code"])
+    digests: tuple[Callable[[], str], ...] = (_code.code.__wrapped__, lambda: sets._origin("cpu")["code"])
     for name in ("train.py", "sets.py"):
         (library / name).write_text("x = 1\n")
     before = [digest() for digest in digests]

@@ -14,18 +14,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facelight import augment, experiments, losses, models, results, train
+import facelight_render as synthetic
+from facelight import augment, losses, models, train
 from facelight.augment import Augmentation
-from facelight.data import LandmarkFaces, crops, synthetic, wflw
+from facelight.data import LandmarkFaces, crops, wflw
 from facelight.data.crops import BoxRule
 from facelight.data.landmarks import LANDMARKS_68
 from facelight.data.samples import Annotations
 from facelight.data.sources import DataError
-from facelight.experiments import Landmarks, darkness, landmark_faces, landmark_networks, landmarks
-from facelight.experiments.first_layers import MeanLevel
-from facelight.experiments.landmark_faces import Sets
-from facelight.experiments.landmark_networks import Wing, build
 from facelight.layers import LogConv2d
+from facelight_lab import experiments, results
+from facelight_lab.first_layers import MeanLevel
+from facelight_lab.landmarks import faces as landmark_faces
+from facelight_lab.landmarks import landmarks
+from facelight_lab.landmarks import lights as darkness
+from facelight_lab.landmarks import networks as landmark_networks
+from facelight_lab.landmarks.faces import Sets
+from facelight_lab.landmarks.networks import Wing, build
+from facelight_lab.landmarks.runs import Landmarks
 from test_recognition import Stop, epochs_of
 from test_wflw import SIZES, line, shape, write_set
 

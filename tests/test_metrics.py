@@ -9,16 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from facelight.metrics import (
-    ambe,
-    ced_auc,
-    ced_curve,
-    failure_rate,
-    nme,
-    psnr,
-    psnr_bound,
-    recognition_rate,
-)
+from facelight.metrics import ambe, ced_auc, ced_curve, failure_rate, nme, psnr, psnr_bound, recognition_rate
 
 
 def points(batch, count, dtype=torch.float64, seed=0):

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from facelight import train
 from facelight.data import LitFaces
-from facelight.experiments import FAMILY, Enhancer, Network, networks
-from facelight.experiments.first_layers import Precise
-from facelight.experiments.stems import BOTH, LOCAL, OURS
 from facelight.layers import LogConv2d
+from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.first_layers import Precise
+from facelight_lab.recognition import networks
+from facelight_lab.recognition.networks import Network
+from facelight_lab.stems import BOTH, LOCAL, OURS
 
 SIDE = 24
 PEOPLE = (4, 7, 19)

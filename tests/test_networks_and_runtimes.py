@@ -11,9 +11,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from facelight.contrast import ContrastNorm2d
 from facelight.enhance import modules
-from facelight.layers import LogConv2d, with_log_stem
+from facelight.layers import ContrastNorm2d, LogConv2d, with_log_stem
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "book" / "networks.md").read_text()

@@ -15,9 +15,9 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from facelight import cli
 from facelight.data import pie
 from facelight.data.sources import DataError, sha256_of
+from facelight_lab import command as cli
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
-from facelight import plot
+from facelight_lab import plot
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from every_enhancer import METHODS
-from facelight import precision, results, train
+from facelight import precision, train
+from facelight_lab import results
 
 
 def on_a_processor(onednn: bool, **instructions: bool):

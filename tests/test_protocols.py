@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facelight.data import LitFaces, pie, yaleb
 from facelight.data.pie import PieFaces, PoseFaces
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
-from facelight.experiments.protocols import Split, groups, leak, split, validation
+from facelight_lab.recognition.protocols import Split, groups, leak, split, validation
 
 OF_LIGHTS = ("random", "subset 1", "held-out lights", "one image")
 LIGHTS = ((0, 0), (5, 0), (0, 10), (20, 0), (-30, 10), (60, 0), (-90, 0), (0, 90), (120, 0), (-35, 40))

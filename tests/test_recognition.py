@@ -16,21 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from facelight import experiments, results, train
+from facelight import train
 from facelight.data import LitFaces
 from facelight.data.pie import PieFaces
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
-from facelight.experiments import (
-    FAMILY,
-    Enhancer,
-    Network,
-    Recognition,
-    competitors,
-    networks,
-    protocols,
-    recognition,
-    scoring,
-)
+from facelight_lab import _code, experiments, results
+from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.recognition import competitors, networks, protocols, recognition, scoring
+from facelight_lab.recognition.networks import Network
+from facelight_lab.recognition.recognition import Recognition
 from patience import python
 
 LIGHTS = ((0, 0), (5, 10), (-10, 0), (20, 10), (-25, 0), (35, 15), (-50, 0), (60, -20), (-70, 45), (85, 20), (110, 40))
@@ -465,23 +459,26 @@ def test_laptop_records_skips_and_clears_up(
     assert records[1].config["network"]["recipe"]["epochs"] == 6
 
 
-def test_the_code_is_that_of_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert recognition.code() == recognition.code()
-    assert len(recognition.code()) == 12
-    (tmp_path / "deep").mkdir()
-    for name in ("train.py", "deep/b.py"):
-        (tmp_path / name).write_text("x = 1\n")
-    monkeypatch.setattr(train, "__file__", str(tmp_path / "train.py"))
+def test_the_code_is_that_of_the_three_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _code.code() == _code.code()
+    assert len(_code.code()) == 12
+    for package in _code.PACKAGES:
+        (tmp_path / package / "deep").mkdir(parents=True)
+        for name in ("train.py", "deep/b.py"):
+            (tmp_path / package / name).write_text("x = 1\n")
+    monkeypatch.setattr(_code, "LIBRARY", tmp_path)
 
     def now() -> str:
-        return recognition.code.__wrapped__()  # what a process that starts now would find
+        return _code.code.__wrapped__()  # what a process that starts now would find
 
-    before = now()
-    (tmp_path / "data.csv").write_text("1")
-    assert now() == before
-    (tmp_path / "deep" / "b.py").write_text("x = 2\n")
-    assert now() != before
-    assert recognition.code() != now()  # a process keeps to the code that it runs
+    found = [now()]
+    (tmp_path / "facelight" / "data.csv").write_text("1")
+    assert now() == found[0]
+    for package in _code.PACKAGES:
+        (tmp_path / package / "deep" / "b.py").write_text("x = 2\n")
+        found.append(now())
+    assert len(set(found)) == 4
+    assert _code.code() not in found  # a process keeps to the code that it runs
 
 
 class Stop(Exception):
@@ -546,7 +543,7 @@ def test_a_checkpoint_belongs_to_one_configuration(other: dict, monkeypatch: pyt
     for config in (TINY, TINY, replace(TINY, **other)):
         recognition.measure(config, made_up())
     assert seen[0] == seen[1] != seen[2]
-    assert recognition.code() in seen[0]
+    assert _code.code() in seen[0]
     assert torch.__version__ in seen[0]
 
 
@@ -557,9 +554,10 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 import test_recognition as t
-from facelight import experiments, results, train
-from facelight.experiments import networks, recognition
-from facelight.results import records
+from facelight_lab import experiments, results
+from facelight import train
+from facelight_lab.recognition import networks, recognition
+from facelight_lab.results import records
 from patience import PATIENCE, until
 
 records._git = lambda *words: None

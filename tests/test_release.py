@@ -147,7 +147,7 @@ def test_a_release_without_changes_is_refused(copy):
         release.release(copy, "9.1.0", TODAY)
 
 
-@pytest.mark.parametrize("path", ["notebooks/07_beyond.ipynb", "lib/facelight/contrast.py"])
+@pytest.mark.parametrize("path", ["notebooks/07_beyond.ipynb", "lib/facelight/layers/contrast.py"])
 def test_a_tree_that_lacks_a_notebook_or_an_imported_module_is_refused(copy, path):
     """The file is there, but git ignores it: whoever opens the tag would miss it."""
     with (copy / ".gitignore").open("a") as file:
@@ -207,9 +207,9 @@ def test_contradictions_are_found(copy, name, old, new, problem):
 
 def test_imports_are_read_past_commands_of_the_notebook_and_only_of_this_project():
     source = (
-        "import numpy, facelight.plot\nif x:\n    !git clone y\n    %cd z\nfrom facelight.data import synthetic as s\n"
+        "import numpy, facelight_lab.plot\nif x:\n    !git clone y\n    %cd z\nfrom facelight.data import crops as s\n"
     )
-    assert release.imports(source) == {("facelight.plot", ""), ("facelight.data", "synthetic")}
+    assert release.imports(source) == {("facelight_lab.plot", ""), ("facelight.data", "crops")}
 
 
 def test_an_import_of_something_that_no_module_has_is_found(copy):

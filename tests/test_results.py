@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import json
 import math
@@ -16,10 +15,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from facelight import experiments, results
 from facelight.data import pie, yaleb
-from facelight.experiments import enhancers, nearest, preprocessing
-from facelight.results import records
+from facelight_lab import enhancers, experiments, results
+from facelight_lab.enhancement import nearest, preprocessing
+from facelight_lab.enhancement.nearest import Nearest
+from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.results import records
 
 W300 = "6378992f27b770d7cf6d374808eeb5f30cd6552eaf382d57819d12eebd8d038c"  # `landmark_faces.load("w300").sha256`
 DATA = {"name": "toy", "sha256": "0" * 64, "split": "all", "count": 3}
@@ -186,7 +187,7 @@ def test_tables():
 # --- the records that the repository carries
 
 RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
-MODULES = {name: importlib.import_module(f"facelight.experiments.{name}") for name in experiments.EXPERIMENTS}
+MODULES = {name: experiments.module(name) for name in experiments.EXPERIMENTS}
 CARRIED = {name: results.load(name, RESULTS) for name in MODULES}
 every_experiment = pytest.mark.parametrize("experiment", MODULES)
 
@@ -234,7 +235,7 @@ def test_every_recorded_enhancer_still_does_the_same():
     for item in itertools.chain(
         *(CARRIED[name] for name in CARRIED if name not in ("learned", "landmarks", "beyond", "tone"))
     ):
-        enhancer = experiments.Enhancer(**item.config["enhancer"])
+        enhancer = Enhancer(**item.config["enhancer"])
         text = json.dumps(item.config["enhancer"], sort_keys=True)
         seen[text] = seen.get(text) or enhancers.fingerprint(enhancer)
         assert item.metrics["fingerprint"] == pytest.approx(seen[text], abs=0.05), f"stale: {text}"
@@ -247,7 +248,7 @@ def test_no_recorded_picture_exceeds_its_bound():
 @pytest.mark.realdata
 @pytest.mark.parametrize("label", ["BBHE", "CLAHE 0.01, MATLAB"])
 def test_a_record_is_measured_again(label, pie_root):
-    config = preprocessing.Preprocessing("pie", experiments.FAMILY[label])
+    config = preprocessing.Preprocessing("pie", FAMILY[label])
     recorded = results.find("preprocessing", config, folder=RESULTS)
     again = preprocessing.measure(config, pie.load(pie_root))
     for score in ("psnr", "ambe", "ssim", "contrast", "entropy", "noise_amplification"):
@@ -257,7 +258,7 @@ def test_a_record_is_measured_again(label, pie_root):
 @pytest.mark.realdata
 @pytest.mark.parametrize("label", ["Input", "Tan-Triggs"])
 def test_recognition_is_measured_again(label, yaleb_root):
-    config = experiments.Nearest("yaleb", experiments.FAMILY[label])
+    config = Nearest("yaleb", FAMILY[label])
     recorded = results.find("nearest", config, folder=RESULTS)
     again = nearest.measure(config, yaleb.load(yaleb_root))
     assert again["rate_by_subset"] == pytest.approx(

@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from filelock import FileLock, Timeout
 from torch import nn
 
-from facelight import results, train
+from facelight import train
 from facelight.data import LitFaces
-from facelight.experiments import Enhancer
-from facelight.experiments._runs import measure_all, workplace
-from facelight.results import Record, records
+from facelight_lab import results
+from facelight_lab.enhancers import Enhancer
+from facelight_lab.results import Record, records
+from facelight_lab.runs import measure_all, workplace
 from patience import PATIENCE, python, until
 
 
@@ -303,7 +304,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 import test_runs
-from facelight.results import records
+from facelight_lab.results import records
 from patience import until
 from test_runs import Log, TOYS, dots, left_behind, measure_all, scores, stepwise
 

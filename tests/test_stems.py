@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facelight import models
-from facelight.contrast import ContrastNorm2d
 from facelight.enhance._filters import local_mean
-from facelight.experiments import first_layers
-from facelight.experiments.landmark_networks import build
-from facelight.experiments.stems import LOCAL, OURS, VARIANTS
-from facelight.layers import LogConv2d
+from facelight.layers import ContrastNorm2d, LogConv2d
+from facelight_lab import first_layers
+from facelight_lab.landmarks.networks import build
+from facelight_lab.stems import LOCAL, OURS, VARIANTS
 
 WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to no effect, unrounded and without black
     "divided by mean", OURS, "zero-mean ln(1 + 1000x)", f"{OURS}, channels together", LOCAL, f"{LOCAL}, 7 px",

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from facelight.data import WFLW_ATTRIBUTES, LitFaces, synthetic
-from facelight.data.synthetic import photo, sets
-from facelight.data.synthetic.render import Camera, Stage, direction, rotation
-from facelight.data.synthetic.scene import SceneLight, identity_seed, sample_portrait, sample_scene
+import facelight_render as synthetic
+from facelight.data import WFLW_ATTRIBUTES, LitFaces
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
+from facelight_render import photo, sets
+from facelight_render.render import Camera, Stage, direction, rotation
+from facelight_render.scene import SceneLight, identity_seed, sample_portrait, sample_scene
 from patience import PATIENCE
 
 FRONTAL = tuple(pair for pair in YALE_LIGHTS if subset_of(*pair) == 1)
@@ -444,7 +445,7 @@ def test_two_silent_processes_share_one_cache(tmp_path: Path) -> None:
 def test_unwritable_kernel_cache_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code = (
-        "from facelight.data.synthetic.warp_start import warp_module; import tempfile, pathlib;"
+        "from facelight_render.warp_start import warp_module; import tempfile, pathlib;"
         "folder = pathlib.Path(warp_module().config.kernel_cache_dir);"
         "assert pathlib.Path(tempfile.gettempdir()) in folder.parents"
     )

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facelight.data import landmarks as schemes
-from facelight.data.synthetic import appearance, mesh
-from facelight.data.synthetic.anchors import anchor_uv, anchors, surface_points
-from facelight.data.synthetic.head import (
+from facelight_render import appearance, mesh
+from facelight_render.anchors import anchor_uv, anchors, surface_points
+from facelight_render.head import (
     CENTRE,
     controls,
     expression_names,
@@ -25,7 +25,7 @@ from facelight.data.synthetic.head import (
     sample_parameters,
     shapes,
 )
-from facelight.data.synthetic.likeness import mean_shape_error, mean_synthetic_shape
+from facelight_render.likeness import mean_shape_error, mean_synthetic_shape
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_curtain_faces_outward():
     """The outer layer of long hair faces away from the neck."""
     found, table = mesh.mesh(), mesh.basis()
     points = found.rest + table.rows[table.index("hair:long")]
-    from facelight.data.synthetic.hair import COLUMNS, ROWS
+    from facelight_render.hair import COLUMNS, ROWS
 
     outer = found.faces[found.part == 5][: 2 * (COLUMNS - 1) * (ROWS - 1)]
     corner = points[outer]
@@ -183,7 +183,7 @@ def test_global_generators_are_left_alone():
 def test_silent_and_light():
     """Making a head prints nothing, warns of nothing, and imports neither anny nor warp."""
     code = (
-        "import sys; from facelight.data.synthetic.head import heads, sample_parameters as s; heads([s(0)]);"
+        "import sys; from facelight_render.head import heads, sample_parameters as s; heads([s(0)]);"
         "assert not {'anny', 'warp'} & set(sys.modules)"
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)

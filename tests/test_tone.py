@@ -9,20 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 
+import facelight_render as synthetic
 from facelight import train
-from facelight.data import synthetic
 from facelight.data.samples import LandmarkFaces
-from facelight.experiments import landmark_faces, tone
-from facelight.experiments.landmark_faces import Sets
-from facelight.experiments.stems import OURS
-from facelight.experiments.tone import Tone, truth
+from facelight_lab.landmarks import faces as landmark_faces
+from facelight_lab.landmarks import tone
+from facelight_lab.landmarks.faces import Sets
+from facelight_lab.landmarks.tone import Tone, truth
+from facelight_lab.stems import OURS
 
 RECIPE = train.Recipe(epochs=12, batch=16, learning_rate=2e-3, bf16=False)
 
 
 def test_truth_is_what_the_faces_were_rendered_with() -> None:
-    from facelight.data.synthetic.photo import identity_of
-    from facelight.data.synthetic.scene import sample_scene
+    from facelight_render.photo import identity_of
+    from facelight_render.scene import sample_scene
 
     faces = synthetic.landmarks("test", 3, size=64)
     found = truth(faces)

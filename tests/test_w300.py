@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from facelight import cli
 from facelight.data import w300
 from facelight.data.landmarks import mean_shape
 from facelight.data.samples import Annotations
 from facelight.data.sources import DataError, sha256_of
+from facelight_lab import command as cli
 
 SHAPE = mean_shape("w300_68") * 40 + [64.25, 50.5]
 

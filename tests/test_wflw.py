@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from facelight import cli
 from facelight.data import wflw
 from facelight.data.landmarks import mean_shape
 from facelight.data.samples import WFLW_ATTRIBUTES, Annotations
 from facelight.data.sources import DataError, sha256_of
+from facelight_lab import command as cli
 
 SIZES = {
     "FACES": {"train": 3, "test": 2},

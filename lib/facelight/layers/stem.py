@@ -36,7 +36,7 @@ def with_log_stem(
     Args:
         model: a network that maps pictures (B, C, H, W) to whatever it computes; it stays as it is.
         first: names of the convolutions, as in `model.named_modules()`; None finds them.
-        then: a module that follows each new layer, such as `facelight.contrast.ContrastNorm2d()`; copied for each.
+        then: a module that follows each new layer, such as `facelight.layers.ContrastNorm2d()`; copied for each.
         example: pictures (B, C, H, W) that the network takes, where it takes none of the usual sizes. Only their
             shape matters.
         **options: of `LogConv2d.from_conv`: epsilon, zero_mean, normalized, padding_mode, ...

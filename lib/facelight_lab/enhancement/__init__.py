@@ -1,0 +1,1 @@
+"""What enhancers do to pictures: quality, recognition without training, learned settings of CLAHE."""

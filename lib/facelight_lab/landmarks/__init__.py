@@ -1,0 +1,1 @@
+"""Where are the landmarks of a face, in the light of the training and in other light?"""

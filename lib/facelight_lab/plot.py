@@ -1,0 +1,112 @@
+"""Figures that more than one chapter uses, and the one style they share. No measuring here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+
+import matplotlib.pyplot as plt
+import numpy as np
+import textalloc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+# Okabe and Ito (2008): eight colours that readers with any colour vision can tell apart.
+COLOURS = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "red": "#D55E00",
+    "purple": "#CC79A7",
+}
+
+
+def use_style() -> None:
+    """Apply the book's matplotlib style (`facelight.mplstyle`, package data) to all figures that follow."""
+    with as_file(files("facelight_lab") / "facelight.mplstyle") as path:
+        plt.style.use(path)
+
+
+def as_picture(image: Tensor | np.ndarray) -> np.ndarray:
+    """Image (C, H, W) or (H, W), uint8 or float in [0, 1], as an array that matplotlib draws: (H, W) or (H, W, 3)."""
+    array = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    if array.ndim == 3:
+        if array.shape[0] not in (1, 3):
+            raise ValueError(f"image: expected shape (1 or 3, H, W) or (H, W), got {array.shape}")
+        array = array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0)
+    return array if array.dtype == np.uint8 else array.clip(0, 1)
+
+
+def image_grid(
+    images: Sequence[Tensor | np.ndarray],
+    titles: Sequence[str] = (),
+    *,
+    columns: int | None = None,
+    size: float = 1.6,
+    landmarks: Sequence[Tensor | np.ndarray] | None = None,
+) -> Figure:
+    """Images side by side without axes, grey images on the full scale from 0 to 1.
+
+    Args:
+        images: each (C, H, W) or (H, W), uint8 or float in [0, 1].
+        titles: one for each image, or none.
+        columns: images in a row; default: all of them.
+        size: width of one image, inches.
+        landmarks: for each image (K, 2), x and y in pixels, drawn as dots.
+    """
+    columns = columns or len(images)
+    rows = -(-len(images) // columns)
+    pictures = [as_picture(image) for image in images]
+    ratio = pictures[0].shape[0] / pictures[0].shape[1]
+    height = size * ratio + (0.28 if titles else 0.04)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * height), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for i, (axis, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=255 if picture.dtype == np.uint8 else 1)
+        if titles:
+            axis.set_title(titles[i])
+        if landmarks is not None:
+            points = np.asarray(landmarks[i])
+            axis.plot(points[:, 0], points[:, 1], ".", color=COLOURS["orange"], markersize=2)
+    return figure
+
+
+def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str], *, size: float = 8) -> None:
+    """Write each label near its point where it covers neither points nor labels, with a thin line to it if it is far.
+
+    Call it last: the limits of the axes must stand.
+
+    Args:
+        axes: with the points drawn.
+        x, y: coordinates of the points, finite, in the units of the axes.
+        labels: one a point; an empty one is not written, but its point is kept free.
+        size: of the letters, in points (1/72 inch).
+
+    Raises:
+        ValueError: x, y and labels are not equally many.
+    """
+    if not len(x) == len(y) == len(labels):
+        raise ValueError(f"expected as many x and y as labels, got {len(x)}, {len(y)} and {len(labels)}")
+    axes.figure.canvas.figure.draw_without_rendering()
+    placed = [i for i, label in enumerate(labels) if label]
+    textalloc.allocate(
+        axes,
+        [x[i] for i in placed],
+        [y[i] for i in placed],
+        [labels[i] for i in placed],
+        x_scatter=list(x),
+        y_scatter=list(y),
+        textsize=size,
+        linecolor="#888888",
+        linewidth=0.6,
+        min_distance=0.014,
+        max_distance=0.12,
+        margin=0.008,
+        nbr_candidates=800,
+        plot_kwargs={"marker": ""},
+    )

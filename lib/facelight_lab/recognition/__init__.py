@@ -1,0 +1,1 @@
+"""Who is it: detection, methods and networks under the same protocols."""

