@@ -30,12 +30,12 @@ from facelight_lab import results
 from facelight_lab.first_layers import Precise
 from facelight_lab.landmarks import networks as landmark_networks
 from facelight_lab.landmarks import runs as landmark_runs
-from facelight_lab.stems import NORMALISED, OURS
+from facelight_lab.stems import NORMALIZED, OURS
 
 BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
 FACES = 512  # crops in memory that batches are taken from
 POINTS = 98
-VARIANTS = ("linear", "ln(1 + x)", OURS, NORMALISED)
+VARIANTS = ("linear", "ln(1 + x)", OURS, NORMALIZED)
 ALONE = 4  # as many rounds for the first layer alone
 
 

@@ -38,7 +38,7 @@ ENHANCERS = ("HE", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB", "Retinex", "Tan-T
 
 
 def write_files(folder: Path) -> list[Path]:
-    """Rendered faces as grey PGM files of 192x168 pixels, as Extended Yale B has them."""
+    """Rendered faces as gray PGM files of 192x168 pixels, as Extended Yale B has them."""
     paths = []
     for i, image in enumerate(synthetic.lights(1).image[:BATCH, 0].numpy()):
         paths.append(folder / f"{i:02d}.pgm")
@@ -52,7 +52,7 @@ def read(paths: list[Path]) -> Tensor:
 
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Floats of a size, at grey levels."""
+    """Floats of a size, at gray levels."""
     small = F.interpolate(x.float() / 255, size, mode="bilinear", antialias=min(size) < min(x.shape[-2:]))
     return (small * 255).round().clamp(0, 255) / 255
 

@@ -17,14 +17,14 @@ from torch import Tensor
 from facelight import enhance
 from facelight.enhance import _clipping, _grid, _levels, _refill
 
-ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 grey levels
+ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 gray levels
 
 
 def tensor(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(levels)[None].float() / 255
 
 
-def grey(x: Tensor) -> np.ndarray:
+def gray(x: Tensor) -> np.ndarray:
     return (x[0].double() * 255).round().numpy().astype(np.uint8)
 
 
@@ -54,7 +54,7 @@ def test_equal_to_opencv_in_every_pixel(
     levels = random_levels(seed, height, width, top, smooth)
     expected = cv2.createCLAHE(clip_limit, grid[::-1]).apply(levels)
     out = enhance.clahe(tensor(levels), clip_limit, grid)
-    np.testing.assert_array_equal(grey(out), expected)
+    np.testing.assert_array_equal(gray(out), expected)
     assert np.abs(out[0].numpy() * 255 - expected).max() < 0.5
 
 
@@ -67,14 +67,14 @@ def test_equal_to_opencv_on_larger_pictures(size: tuple[int, int], grid: tuple[i
         reference = cv2.createCLAHE(clip_limit, grid[::-1])
         out = enhance.clahe(tensor(batch)[0][:, None], clip_limit, grid)
         for i, levels in enumerate(batch):
-            np.testing.assert_array_equal(grey(out[i]), reference.apply(levels))
+            np.testing.assert_array_equal(gray(out[i]), reference.apply(levels))
 
 
 def test_levels_off_by_an_ulp_are_levels() -> None:
     levels = torch.from_numpy(ASTRONAUT)[None]
-    expected = grey(enhance.clahe(levels / 255, 3.0))
-    np.testing.assert_array_equal(grey(enhance.clahe(levels * (1 / 255), 3.0)), expected)
-    np.testing.assert_array_equal(grey(enhance.clahe(levels.double() / 255, 3.0)), expected)
+    expected = gray(enhance.clahe(levels / 255, 3.0))
+    np.testing.assert_array_equal(gray(enhance.clahe(levels * (1 / 255), 3.0)), expected)
+    np.testing.assert_array_equal(gray(enhance.clahe(levels.double() / 255, 3.0)), expected)
     np.testing.assert_array_equal(expected, cv2.createCLAHE(3.0, (8, 8)).apply(ASTRONAUT))
 
 
@@ -125,7 +125,7 @@ def test_many_images_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_not_looking_for_pixels_between_levels_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU, where looking would cost a synchronisation."""
+    """As on a GPU, where looking would cost a synchronization."""
     x = tensor(np.concatenate([ASTRONAUT, 255 - ASTRONAUT // 9])).requires_grad_()
     functions = (lambda v: enhance.clahe(v, 3.0, (3, 2)), enhance.equalize, enhance.bbhe)
     looked = [(f(x), torch.autograd.grad(f(x).square().sum(), x)[0]) for f in functions]
@@ -204,7 +204,7 @@ def test_matlab_clahe_equals_the_plain_loops(grid: tuple[int, int], clip_limit: 
     image = ASTRONAUT[:30, :25] // (4 if clip_limit == 0.5 else 1)
     expected = slow_adapthisteq(image, clip_limit, grid)
     out = enhance.clahe(tensor(image), clip_limit, grid, convention="matlab")[0].numpy() * 255
-    assert np.abs(out - expected).max() < 1e-3  # of a grey level
+    assert np.abs(out - expected).max() < 1e-3  # of a gray level
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 60), st.integers(0, 400))
@@ -265,8 +265,8 @@ def test_matlab_clahe_is_near_scikit_image_at_the_same_count() -> None:
     limit = enhance.convert_clip_limit(0.01, 32 * 32, "matlab", "skimage")
     assert enhance.clip_count(limit, 32 * 32, "skimage") == enhance.clip_count(0.01, 32 * 32, "matlab") == 14
     theirs = exposure.equalize_adapthist(image, kernel_size=32, clip_limit=limit) * 255
-    assert np.abs(grey(enhance.clahe(tensor(image), 0.01, convention="matlab")) - theirs).mean() < 6
-    assert np.abs(grey(enhance.clahe(tensor(image), 0.05, convention="matlab")) - theirs).mean() > 12
+    assert np.abs(gray(enhance.clahe(tensor(image), 0.01, convention="matlab")) - theirs).mean() < 6
+    assert np.abs(gray(enhance.clahe(tensor(image), 0.05, convention="matlab")) - theirs).mean() > 12
 
 
 def test_ahe_is_clahe_without_a_limit() -> None:
@@ -276,7 +276,7 @@ def test_ahe_is_clahe_without_a_limit() -> None:
     assert torch.equal(enhance.ahe(x, (4, 4), convention="matlab"), unlimited)
     shares = np.cumsum(np.bincount(ASTRONAUT[:64, :64].ravel(), minlength=256)) / 64**2
     expected = np.round(255 * shares)[ASTRONAUT[:64, :64]]
-    np.testing.assert_array_equal(grey(enhance.ahe(x, (1, 1))), expected)
+    np.testing.assert_array_equal(gray(enhance.ahe(x, (1, 1))), expected)
 
 
 # Tiles
@@ -417,7 +417,7 @@ def test_compiled_whole() -> None:
     x = tensor(ASTRONAUT)[None].requires_grad_()
     compiled = torch.compile(enhance.clahe, fullgraph=True, backend="eager")
     out = compiled(x, 3.0)
-    np.testing.assert_array_equal(grey(out[0].detach()), cv2.createCLAHE(3.0, (8, 8)).apply(ASTRONAUT))
+    np.testing.assert_array_equal(gray(out[0].detach()), cv2.createCLAHE(3.0, (8, 8)).apply(ASTRONAUT))
     (gradient,) = torch.autograd.grad(out.square().sum(), x)
     (expected,) = torch.autograd.grad(enhance.clahe(x, 3.0).square().sum(), x)
     assert torch.allclose(gradient, expected, atol=1e-3)

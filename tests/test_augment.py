@@ -33,7 +33,7 @@ def dots(points: Tensor, height: int, width: int, sigma: float = 2.0) -> Tensor:
 
 
 def centroids(x: Tensor) -> Tensor:
-    """Centre of mass of each picture, (B, 2) in [0, 1] edge to edge."""
+    """Center of mass of each picture, (B, 2) in [0, 1] edge to edge."""
     weight = x[:, 0] / x[:, 0].sum((1, 2), keepdim=True)
     across, down = ((torch.arange(n) + 0.5) / n for n in (x.shape[3], x.shape[2]))
     return torch.stack([(weight.sum(1) * across).sum(1), (weight.sum(2) * down).sum(1)], 1)

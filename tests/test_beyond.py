@@ -80,7 +80,7 @@ def test_training_light_by_hand() -> None:
         untouched = (field - 1).abs().amax((1, 2, 3)) < 1e-6
         assert 0.4 < untouched.float().mean() < 0.6
         assert alike.float().mean().item() == pytest.approx(0.75 if local else 1.0, abs=0.07 if local else 0)
-        torch.testing.assert_close(field[:, 0], field[:, 2])  # light, not colour
+        torch.testing.assert_close(field[:, 0], field[:, 2])  # light, not color
         some = field[~untouched].amin((1, 2, 3)).log() / -math.log(25)
         assert some.mean().item() == pytest.approx(0.5, abs=0.06)  # uniform in the logarithm
 

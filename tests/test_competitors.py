@@ -1,4 +1,4 @@
-"""Recognisers without a network: each against an independent implementation, on faces that are made up."""
+"""Recognizers without a network: each against an independent implementation, on faces that are made up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 
 from facelight import enhance, metrics
 from facelight_lab.recognition import competitors
-from facelight_lab.recognition.competitors import METHODS, recognise
+from facelight_lab.recognition.competitors import METHODS, recognize
 from facelight_lab.recognition.patterns import lbp_histograms, nearest_by_chi_square
 
 SHAPE = (14, 16)
@@ -57,7 +57,7 @@ def by_cosine(gallery, labels, probes):
 @pytest.mark.parametrize("method", METHODS)
 def test_known_people_under_little_noise(method):
     people = torch.tensor([7, 2, 9, 4, 4, 2])
-    found = recognise(method, pictures(LABELS, seed=1, noise=0.03), LABELS, pictures(people, seed=2, noise=0.03))
+    found = recognize(method, pictures(LABELS, seed=1, noise=0.03), LABELS, pictures(people, seed=2, noise=0.03))
     assert found.dtype == torch.int64
     assert found.tolist() == people.tolist()
 
@@ -65,7 +65,7 @@ def test_known_people_under_little_noise(method):
 def test_nearest_is_the_correlation():
     gallery, labels, probes, _ = hard()
     expected = np.corrcoef(rows(probes), rows(gallery))[: len(probes), len(probes) :].argmax(1)
-    assert recognise("nearest", gallery, labels, probes).tolist() == labels[expected].tolist()
+    assert recognize("nearest", gallery, labels, probes).tolist() == labels[expected].tolist()
 
 
 @pytest.mark.parametrize("reach", [0, 1, 2])
@@ -84,7 +84,7 @@ def test_shifted_nearest_against_a_loop(reach):
         found.append(best[1])
     assert competitors.shifted_nearest(gallery, labels, probes, reach=reach).tolist() == found
     if reach == 0:
-        assert recognise("nearest", gallery, labels, probes).tolist() == found
+        assert recognize("nearest", gallery, labels, probes).tolist() == found
 
 
 @pytest.mark.parametrize(("dy", "dx"), [(1, 0), (0, -1), (-1, 1), (2, -2)])
@@ -124,7 +124,7 @@ def scatter(x, labels):
 
 
 @pytest.mark.parametrize(("variance", "count"), [(0.5, 4), (1.0, 8), (0.98, 8)])
-def test_lda_against_the_generalised_eigenproblem(variance, count):
+def test_lda_against_the_generalized_eigenproblem(variance, count):
     gallery, labels, probes, _ = hard()
     x, mean = rows(gallery), rows(gallery).mean(0)
     _, strength, components = np.linalg.svd(x - mean, full_matrices=False)
@@ -137,7 +137,7 @@ def test_lda_against_the_generalised_eigenproblem(variance, count):
     expected = by_cosine(y @ directions, labels, (rows(probes) - mean) @ components @ directions)
     assert competitors.lda(gallery, labels, probes, variance=variance).tolist() == expected
     if variance == 0.98:
-        assert recognise("lda", gallery, labels, probes).tolist() == expected
+        assert recognize("lda", gallery, labels, probes).tolist() == expected
 
 
 def primal(gallery, labels, alpha):
@@ -161,7 +161,7 @@ def test_ridge_against_the_normal_equations(alpha, contrast):
     found = competitors.ridge(gallery, labels, probes, alpha=alpha)
     assert found.tolist() == expected.tolist()
     if alpha == 0.1:
-        assert torch.equal(recognise("ridge", gallery, labels, probes), found)
+        assert torch.equal(recognize("ridge", gallery, labels, probes), found)
         assert not torch.equal(competitors.ridge(gallery, labels, probes, alpha=10.0), found)
 
 
@@ -189,21 +189,21 @@ def test_chi_square_by_hand_and_against_a_loop():
     assert nearest_by_chi_square(known, asked).tolist() == nearest
     assert competitors.lbp(gallery, labels, probes, cell=5).tolist() == labels[nearest].tolist()
     default = competitors.lbp(gallery, labels, probes, cell=10)
-    assert recognise("lbp", gallery, labels, probes).tolist() == default.tolist() != labels[nearest].tolist()
+    assert recognize("lbp", gallery, labels, probes).tolist() == default.tolist() != labels[nearest].tolist()
 
 
 def test_shares_of_uniform_patterns_against_plain_interpolation():
     x = (255 * torch.rand((1, 1, 21, 16), generator=torch.Generator().manual_seed(3))).round() / 255
-    grey = (255 * x[0, 0]).round().double().numpy()
+    gray = (255 * x[0, 0]).round().double().numpy()
     angle = 2 * np.pi * np.arange(8) / 8
     y0, x0 = np.mgrid[:21, :16]
     points = [
         map_coordinates(
-            grey, [y0 + round(-2 * math.sin(t), 5), x0 + round(2 * math.cos(t), 5)], order=1, mode="nearest"
+            gray, [y0 + round(-2 * math.sin(t), 5), x0 + round(2 * math.cos(t), 5)], order=1, mode="nearest"
         )
         for t in angle
     ]
-    bits = np.stack(points) >= grey
+    bits = np.stack(points) >= gray
     changes = (bits != np.roll(bits, 1, 0)).sum(0)
     histograms = lbp_histograms(x, cell=8).view(3, 2, 59)  # 21 rows in cells of 7, 16 columns in cells of 8
     for r in range(3):
@@ -215,16 +215,16 @@ def test_shares_of_uniform_patterns_against_plain_interpolation():
             assert histograms[r, c].sum() == pytest.approx(1)
 
 
-def test_histograms_of_sizes_colours_and_flat_pictures():
+def test_histograms_of_sizes_colors_and_flat_pictures():
     flat = torch.full((2, 3, 9, 25), 0.4)
     assert lbp_histograms(flat).shape == (2, 3 * 1 * 2 * 59)
     expected = torch.zeros(6, 59)
     expected[:, 57] = 1  # every point as bright as the pixel
     assert torch.equal(lbp_histograms(flat)[1].view(6, 59), expected)
     assert lbp_histograms(flat[..., :1, :1]).shape == (2, 3 * 59)  # one pixel is one cell
-    colours = torch.rand((2, 3, 12, 12), generator=torch.Generator().manual_seed(0))
-    each = [lbp_histograms(colours[:, c : c + 1], cell=6) for c in range(3)]
-    assert torch.equal(lbp_histograms(colours, cell=6), torch.cat(each, 1))
+    colors = torch.rand((2, 3, 12, 12), generator=torch.Generator().manual_seed(0))
+    each = [lbp_histograms(colors[:, c : c + 1], cell=6) for c in range(3)]
+    assert torch.equal(lbp_histograms(colors, cell=6), torch.cat(each, 1))
 
 
 def test_noise_of_rounding_makes_no_patterns():
@@ -239,8 +239,8 @@ def test_histograms_at_another_radius_are_scikit_images() -> None:
     from skimage.feature import local_binary_pattern
 
     x = torch.rand((1, 1, 16, 16), generator=torch.Generator().manual_seed(1))
-    grey = np.pad((x[0, 0] * 255).round().byte().numpy(), 3, mode="edge")
-    pattern = local_binary_pattern(grey, 8, 3, "nri_uniform")[3:-3, 3:-3].astype(int)
+    gray = np.pad((x[0, 0] * 255).round().byte().numpy(), 3, mode="edge")
+    pattern = local_binary_pattern(gray, 8, 3, "nri_uniform")[3:-3, 3:-3].astype(int)
     expected = np.bincount(pattern.ravel(), minlength=59) / 256
     np.testing.assert_allclose(lbp_histograms(x, cell=16, radius=3)[0].numpy(), expected, atol=1e-7)
     assert not torch.equal(lbp_histograms(x, cell=16, radius=3), lbp_histograms(x, cell=16))
@@ -294,18 +294,18 @@ def test_lbp_keeps_its_answer_when_the_light_gets_weaker():
 def test_a_probe_is_named_alone(method, seed):
     gallery, labels, probes, people = hard(seed)
     some = probes[:8]
-    found = recognise(method, gallery, labels, some)
+    found = recognize(method, gallery, labels, some)
     order = torch.randperm(8, generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(recognise(method, gallery, labels, some[order]), found[order])
-    assert recognise(method, gallery, labels, some[3:4]).tolist() == found[3:4].tolist()
+    assert torch.equal(recognize(method, gallery, labels, some[order]), found[order])
+    assert recognize(method, gallery, labels, some[3:4]).tolist() == found[3:4].tolist()
     assert set(found.tolist()) <= set(people.tolist())
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_names_of_people_do_not_matter(method):
     gallery, labels, probes, _ = hard()
-    found = recognise(method, gallery, labels, probes)
-    renamed = recognise(method, gallery, labels.int() - 100, probes)
+    found = recognize(method, gallery, labels, probes)
+    renamed = recognize(method, gallery, labels.int() - 100, probes)
     assert renamed.dtype == torch.int64
     assert torch.equal(renamed, found - 100)
 
@@ -313,37 +313,37 @@ def test_the_names_of_people_do_not_matter(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_few_pictures(method):
     gallery, labels, probes, people = hard()
-    assert recognise(method, gallery, labels, probes[:0]).shape == (0,)
-    assert recognise(method, gallery, labels, probes[:0]).dtype == torch.int64
+    assert recognize(method, gallery, labels, probes[:0]).shape == (0,)
+    assert recognize(method, gallery, labels, probes[:0]).dtype == torch.int64
     pair = torch.tensor([0, 1, 3, 4])  # two people, two pictures each
-    assert set(recognise(method, gallery[pair], labels[pair], probes).tolist()) <= {4, 9}
+    assert set(recognize(method, gallery[pair], labels[pair], probes).tolist()) <= {4, 9}
     single = torch.tensor([0, 3, 5, 9])
     if method == "lda":
         with pytest.raises(
             ValueError, match=r"two pictures or more of someone, got 4 pictures and 4 identities: .*'ridge'"
         ):
-            recognise(method, gallery[single], labels[single], probes)
+            recognize(method, gallery[single], labels[single], probes)
         with pytest.raises(ValueError, match=r"two people or more.*got 3 pictures and 1 identities"):
-            recognise(method, gallery[:3], labels[:3], probes)
+            recognize(method, gallery[:3], labels[:3], probes)
         return
     clean = pictures(people, seed=5, noise=0.02, light=0)
-    found = recognise(method, pictures(labels[single], seed=6, noise=0.02, light=0), labels[single], clean)
+    found = recognize(method, pictures(labels[single], seed=6, noise=0.02, light=0), labels[single], clean)
     assert torch.equal(found, people)
-    assert recognise(method, gallery[:2], labels[:2], probes[:3]).tolist() == [4, 4, 4]
+    assert recognize(method, gallery[:2], labels[:2], probes[:3]).tolist() == [4, 4, 4]
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("pca", "lda")])
 def test_pictures_without_contrast(method):
     flat = torch.full((3, 1, *SHAPE), 0.7)
-    assert recognise(method, flat, torch.tensor([5, 6, 7]), flat).tolist() == [5, 5, 5]
+    assert recognize(method, flat, torch.tensor([5, 6, 7]), flat).tolist() == [5, 5, 5]
 
 
 @pytest.mark.parametrize("method", ["nearest", "shifted nearest"])
 def test_rounding_in_a_flat_picture_is_no_pattern(method):
-    grey = torch.tensor([0.1, 0.3, 0.7, 0.9]).view(4, 1, 1, 1).expand(4, 1, 27, 37)
+    gray = torch.tensor([0.1, 0.3, 0.7, 0.9]).view(4, 1, 1, 1).expand(4, 1, 27, 37)
     gallery = torch.rand((20, 1, 27, 37), generator=torch.Generator().manual_seed(0))
-    assert recognise(method, gallery, torch.arange(20), grey).tolist() == [0, 0, 0, 0]
+    assert recognize(method, gallery, torch.arange(20), gray).tolist() == [0, 0, 0, 0]
 
 
 GALLERY, PROBES = pictures(LABELS, seed=0, noise=0.1), pictures(LABELS[:2], seed=1, noise=0.1)
@@ -365,13 +365,13 @@ GALLERY, PROBES = pictures(LABELS, seed=0, noise=0.1), pictures(LABELS[:2], seed
 )
 def test_bad_pictures(method, arguments, error, message):
     with pytest.raises(error, match=message):
-        recognise(method, *arguments)
+        recognize(method, *arguments)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda *a: recognise("svm", *a), "method: expected one of 'nearest', 'shifted nearest', .*got 'svm'"),
+        (lambda *a: recognize("svm", *a), "method: expected one of 'nearest', 'shifted nearest', .*got 'svm'"),
         (lambda *a: competitors.shifted_nearest(*a, reach=7), "reach: expected 0 to 6 for pictures of 14x16, got 7"),
         (lambda *a: competitors.shifted_nearest(*a, reach=-1), "reach: expected 0 to 6"),
         (lambda *a: competitors.pca(*a, variance=1.1), r"variance: expected a share in \(0, 1\], got 1.1"),
@@ -398,5 +398,5 @@ def test_ridge_after_local_contrast_names_nearly_everyone(yaleb_root):
     faces = faces.select(faces.identity < 10)
     x = enhance.local_contrast_normalize(faces.image.float() / 255)
     known = (faces.subset == 1) | (torch.arange(len(faces)) % 9 == 0)
-    found = recognise("ridge", x[known], faces.identity[known], x[~known])
+    found = recognize("ridge", x[known], faces.identity[known], x[~known])
     assert metrics.recognition_rate(found, faces.identity[~known]) > 0.98

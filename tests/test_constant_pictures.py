@@ -147,7 +147,7 @@ def test_constant_colors_stay_constant_with_luminance_only(name: str) -> None:
     enhancer = ENHANCERS[name].but(luminance_only=True)
     with OffByAnUlp():
         y = enhancer(color.expand(64, 3, 13, 19).contiguous())
-    # A grey level half-way between two is moved up or down by 1/8192, see `_levels.look_up`.
+    # A gray level half-way between two is moved up or down by 1/8192, see `_levels.look_up`.
     within = 2e-6 if "clip" in str(enhancer.settings) or enhancer.name in ("ahe", "equalize", "bbhe") else 4 * ULP
     assert (y.amax((-2, -1)) - y.amin((-2, -1))).max() <= within
 

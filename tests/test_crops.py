@@ -28,7 +28,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(path: Path, picture: np.ndarray) -> Path:
-    """A picture in RGB or grey, on disk without loss."""
+    """A picture in RGB or gray, on disk without loss."""
     path.write_bytes(cv2.imencode(".png", picture[:, :, ::-1] if picture.ndim == 3 else picture)[1].tobytes())
     return path
 
@@ -47,14 +47,14 @@ def annotations(paths: list[Path], landmarks: torch.Tensor, box: torch.Tensor | 
 
 
 def dots(points: np.ndarray, height: int, width: int, sigma: float) -> np.ndarray:
-    """Grey dots at points (K, 2) on black, x and y in pixels with the centre of the first at 0; (H, W), 8 bits."""
+    """Gray dots at points (K, 2) on black, x and y in pixels with the center of the first at 0; (H, W), 8 bits."""
     y, x = np.mgrid[:height, :width]
     squared = (x - points[:, 0, None, None]) ** 2 + (y - points[:, 1, None, None]) ** 2
     return np.rint(250 * np.exp(-squared / (2 * sigma**2)).max(0)).astype(np.uint8)
 
 
 def centroid(picture: np.ndarray, near: np.ndarray, radius: float) -> np.ndarray:
-    """Centre of mass of the pixels within a radius of a point."""
+    """Center of mass of the pixels within a radius of a point."""
     y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
     weight = picture.astype(float) * ((x - near[0]) ** 2 + (y - near[1]) ** 2 <= radius**2)
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
@@ -67,7 +67,7 @@ def test_squares_by_hand() -> None:
     box = torch.tensor([[10.0, 20, 50, 40], [10, 20, 50, 100], [-8, -8, -4, -5]])
     square = crops.squares(box, 1.25)
     assert square.side.tolist() == [50, 100, 5]
-    # Centre (30, 30): 25 pixels on either side, 5 to 54 or 6 to 55 (a half rounds to the even number).
+    # Center (30, 30): 25 pixels on either side, 5 to 54 or 6 to 55 (a half rounds to the even number).
     assert square.corner.tolist() == [[6, 6], [-20, 10], [-8, -8]]
     assert crops.squares(torch.tensor([[0.0, 0, 0.1, 0.1]]), 1.0).side.tolist() == [1]
 
@@ -77,11 +77,11 @@ def test_squares_by_hand() -> None:
     st.lists(st.floats(2, 2000), min_size=2, max_size=2),
     st.floats(0.5, 3),
 )
-def test_the_square_is_centred_on_the_box(corner: list[float], extent: list[float], margin: float) -> None:
+def test_the_square_is_centerd_on_the_box(corner: list[float], extent: list[float], margin: float) -> None:
     box = torch.tensor([[*corner, corner[0] + extent[0], corner[1] + extent[1]]], dtype=torch.float64)
     square = crops.squares(box, margin)
-    centre = (box[0, :2] + box[0, 2:]) / 2
-    assert (square.to_image(torch.full((1, 1, 2), 0.5, dtype=torch.float64))[0, 0] - centre).abs().max() <= 0.5001
+    center = (box[0, :2] + box[0, 2:]) / 2
+    assert (square.to_image(torch.full((1, 1, 2), 0.5, dtype=torch.float64))[0, 0] - center).abs().max() <= 0.5001
     assert abs(square.side.item() - margin * max(extent)) <= 0.5001
 
 
@@ -192,8 +192,8 @@ def test_dots_stay_at_the_landmarks(tmp_path: Path, margin: float, size: int) ->
 
 def test_the_set(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    colour, grey = rng.integers(0, 256, (50, 60, 3), np.uint8), rng.integers(0, 256, (50, 60), np.uint8)
-    paths = [write(tmp_path / "a.png", colour), write(tmp_path / "b.png", grey)]
+    color, gray = rng.integers(0, 256, (50, 60, 3), np.uint8), rng.integers(0, 256, (50, 60), np.uint8)
+    paths = [write(tmp_path / "a.png", color), write(tmp_path / "b.png", gray)]
     landmarks = 10 + 20 * torch.rand(3, 68, 2, generator=torch.Generator().manual_seed(0))
     landmarks[:, 0], landmarks[:, 1] = 10, 30
     landmarks[1] += torch.tensor([35.0, 0])  # to the right edge and beyond: the picture ends at 59.5
@@ -205,7 +205,7 @@ def test_the_set(tmp_path: Path) -> None:
     assert torch.equal(faces.attributes, table.attributes)
     square = crops.squares_of(table, BoxRule(margin=1.2))
     assert square.side.tolist() == [24] * 3
-    for i, picture in enumerate([colour, colour, np.stack([grey] * 3, 2)]):
+    for i, picture in enumerate([color, color, np.stack([gray] * 3, 2)]):
         expected = crops.cut(picture, *square.corner[i].tolist(), 24, 16).transpose(2, 0, 1)
         assert (faces.image[i].numpy() == expected).all()
     assert (faces.image[2, 0] == faces.image[2, 2]).all()

@@ -36,7 +36,7 @@ def made_up(count: int = 20, size: int = 16, points: int = 68) -> LandmarkFaces:
 
 
 class Net(nn.Module):
-    """Every landmark at the mean of the picture, after batch normalisation of the colours and half of it again."""
+    """Every landmark at the mean of the picture, after batch normalization of the colors and half of it again."""
 
     def __init__(self, points: int = 68) -> None:
         super().__init__()
@@ -83,13 +83,13 @@ def test_a_light_is_a_function_of_the_picture_alone(name: str) -> None:
 
 
 def test_division_by_hand() -> None:
-    grey = 255 * X.double()
+    gray = 255 * X.double()
     for f in (1.5, 3, 17):
-        torch.testing.assert_close(255 * LIGHTS[f"/{f:g}"](X).double(), (grey / f).round(), atol=1e-3, rtol=0)
+        torch.testing.assert_close(255 * LIGHTS[f"/{f:g}"](X).double(), (gray / f).round(), atol=1e-3, rtol=0)
     for f in (2, 3, 25):
-        torch.testing.assert_close(255 * LIGHTS[f"/{f:g} unrounded"](X).double(), grey / f, atol=1e-3, rtol=0)
-    torch.testing.assert_close(255 * LIGHTS["x1"](X).double(), grey, atol=1e-3, rtol=0)
-    torch.testing.assert_close(255 * LIGHTS["x1.5"](X).double(), (1.5 * grey).clamp(max=255).round(), atol=1, rtol=0)
+        torch.testing.assert_close(255 * LIGHTS[f"/{f:g} unrounded"](X).double(), gray / f, atol=1e-3, rtol=0)
+    torch.testing.assert_close(255 * LIGHTS["x1"](X).double(), gray, atol=1e-3, rtol=0)
+    torch.testing.assert_close(255 * LIGHTS["x1.5"](X).double(), (1.5 * gray).clamp(max=255).round(), atol=1, rtol=0)
     assert (LIGHTS["x3"](X) == 1).double().mean() > 0.6  # saturated
     light = np.where(X <= 0.04045, X / 12.92, ((X + 0.055) / 1.055) ** 2.4) / 6
     expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -162,7 +162,7 @@ def test_dappled_light_uses_its_whole_range_and_only_its_depth_depends_on_the_fa
         assert value.min().item() == pytest.approx(0, abs=1e-6)
         assert value.max().item() == pytest.approx(1, abs=0.02)
         assert 0.2 < value.mean() < 0.8
-        assert torch.equal(value[0], value[2])  # no colour
+        assert torch.equal(value[0], value[2])  # no color
         assert max(value.diff(dim=dim).abs().max() for dim in (1, 2)) < 0.12  # smooth
     torch.testing.assert_close(depth[6], depth[25], atol=0.05, rtol=0)
     assert not torch.equal(LIGHTS["/6 dappled"](0.5 * x), 0.5 * LIGHTS["/6 dappled"](x))  # each picture its own
@@ -237,7 +237,7 @@ def test_what_is_recorded_against_a_plain_loop() -> None:
     assert found["batch_statistics"].keys() == set(MAIN)
 
 
-def test_a_network_without_batch_normalisation_is_the_same_either_way() -> None:
+def test_a_network_without_batch_normalization_is_the_same_either_way() -> None:
     class Plain(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -52,11 +52,11 @@ def test_the_face_of_a_photograph(cascade: str, astronaut: Tensor) -> None:
     x_min, y_min, x_max, y_max = found.box.tolist()  # eyes, nose and mouth lie at x 82 to 122, y 95 to 145
     assert 40 < x_min < 75 < 130 < x_max < 165
     assert 50 < y_min < 85 < 145 < y_max < 180
-    # OpenCV by hand, on its own grey picture
-    colour = (astronaut * 255).round().byte().permute(1, 2, 0).numpy()
+    # OpenCV by hand, on its own gray picture
+    color = (astronaut * 255).round().byte().permute(1, 2, 0).numpy()
     classifier = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{cascade}.xml")
-    grey = cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_RGB2GRAY)
-    boxes, votes = classifier.detectMultiScale2(grey, 1.05, 3, minSize=(44, 44))
+    gray = cv2.cvtColor(np.ascontiguousarray(color), cv2.COLOR_RGB2GRAY)
+    boxes, votes = classifier.detectMultiScale2(gray, 1.05, 3, minSize=(44, 44))
     x, y, w, h = boxes[np.argmax(votes)]
     assert found.box.tolist() == pytest.approx([x, y, x + w, y + h], abs=1)
     assert found.votes.item() == pytest.approx(max(votes), abs=2)
@@ -73,7 +73,7 @@ def test_the_most_votes_win_then_the_width(monkeypatch: pytest.MonkeyPatch) -> N
 def test_border_by_hand(fill: str, outside: int, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = use(monkeypatch, (2, 30, 40, 40, 5))
     x = torch.full((1, 40, 60), 0.2)
-    found = detect.detect_faces(x, border=0.25, fill=fill, min_size=0.5, scale_factor=1.1, min_neighbours=4)
+    found = detect.detect_faces(x, border=0.25, fill=fill, min_size=0.5, scale_factor=1.1, min_neighbors=4)
     picture, settings = fake.seen[0]
     assert picture.shape == (40 + 2 * 10, 60 + 2 * 10)  # a quarter of the shorter side, 40, on every side
     assert (picture[:10].max(), picture[10, 10]) == (outside, 51)
@@ -102,12 +102,12 @@ def test_nothing_found_is_the_whole_picture(value: float) -> None:
 
 
 def test_a_face_of_too_little_contrast_is_not_seen(astronaut: Tensor) -> None:
-    """The limit of OpenCV that dark pictures meet: a standard deviation of 10 grey levels in the window."""
+    """The limit of OpenCV that dark pictures meet: a standard deviation of 10 gray levels in the window."""
     face = detect.detect_faces(astronaut).box.int().tolist()
-    grey = detect.to_grey(astronaut)
+    gray = detect.to_gray(astronaut)
     for spread, seen in ((12.0, True), (8.0, False)):
-        inner = grey[:, face[1] : face[3], face[0] : face[2]]
-        faint = 0.5 + (grey - inner.mean()) * (spread / 255 / inner.std())
+        inner = gray[:, face[1] : face[3], face[0] : face[2]]
+        faint = 0.5 + (gray - inner.mean()) * (spread / 255 / inner.std())
         assert detect.detect_faces(faint).found.item() is seen
 
 
@@ -136,7 +136,7 @@ def test_parts_lie_in_the_face_where_they_should(astronaut: Tensor) -> None:
     assert parts.found.all()
     assert bool((parts.box[:, :2] >= face.box[:2]).all())
     assert bool((parts.box[:, 2] <= face.box[2]).all())
-    # centres as one sees them in the photograph, x and y
+    # centers as one sees them in the photograph, x and y
     for box, (x, y) in zip(parts.box, ((90, 105), (120, 105), (104, 143)), strict=True):
         assert box[0] < x < box[2]
         assert box[1] < y < box[3]
@@ -157,12 +157,12 @@ def test_precision_of_the_picture_does_not_matter(dtype: torch.dtype, astronaut:
     assert torch.equal(detect.detect_faces(astronaut.to(dtype)).box, detect.detect_faces(astronaut).box)
 
 
-def test_grey_is_luma(astronaut: Tensor) -> None:
-    grey = detect.to_grey(astronaut)
-    colour = (astronaut * 255).round().byte().permute(1, 2, 0).numpy()
-    expected = cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_RGB2GRAY)
-    assert np.abs(255 * grey[0].numpy() - expected).max() <= 0.51
-    assert detect.to_grey(grey) is grey
+def test_gray_is_luma(astronaut: Tensor) -> None:
+    gray = detect.to_gray(astronaut)
+    color = (astronaut * 255).round().byte().permute(1, 2, 0).numpy()
+    expected = cv2.cvtColor(np.ascontiguousarray(color), cv2.COLOR_RGB2GRAY)
+    assert np.abs(255 * gray[0].numpy() - expected).max() <= 0.51
+    assert detect.to_gray(gray) is gray
 
 
 def test_crop_by_hand() -> None:
@@ -213,7 +213,7 @@ X, BOX = torch.zeros(1, 32, 32), torch.tensor([0.0, 0.0, 32.0, 32.0])
         (lambda: detect.detect_faces(X, cascade="mcs_nose"), ValueError, "cascade: expected one of 'frontalface_alt2'"),
         (lambda: detect.detect_faces(X, fill="white"), ValueError, "fill: expected one of 'black', 'edge'"),
         (lambda: detect.detect_faces(X, scale_factor=1), ValueError, "scale_factor: expected a number > 1, got 1"),
-        (lambda: detect.detect_faces(X, min_neighbours=0), ValueError, "min_neighbours: expected a whole number >= 1"),
+        (lambda: detect.detect_faces(X, min_neighbors=0), ValueError, "min_neighbors: expected a whole number >= 1"),
         (lambda: detect.detect_faces(X, min_size=0), ValueError, r"min_size: expected a share .* in \(0, 1\], got 0"),
         (lambda: detect.detect_faces(X, border=-0.1), ValueError, "border: expected a share >= 0 .* got -0.1"),
         (
@@ -226,7 +226,7 @@ X, BOX = torch.zeros(1, 32, 32), torch.tensor([0.0, 0.0, 32.0, 32.0])
         (lambda: detect.detect_parts(X, BOX.flip(0)), ValueError, "box: expected finite x_min, y_min, x_max, y_max"),
         (lambda: detect.crop(X, BOX * float("nan"), (2, 2)), ValueError, "box: expected finite"),
         (lambda: detect.crop(X, BOX, (2, 0)), ValueError, r"size: expected \(height, width\) in whole pixels >= 1"),
-        (lambda: detect.to_grey(torch.zeros(2, 4, 4)), ValueError, "expected 1 or 3 channels"),
+        (lambda: detect.to_gray(torch.zeros(2, 4, 4)), ValueError, "expected 1 or 3 channels"),
     ],
 )
 def test_bad_requests(call: object, error: type, message: str) -> None:

@@ -21,7 +21,7 @@ RECIPE = Recipe(3, 7, learning_rate=0.01, weight_decay=0.1, warmup=0.1, clip=0.5
 
 
 def net() -> nn.Module:
-    """Without batch normalisation and dropout, which differ between one process and several."""
+    """Without batch normalization and dropout, which differ between one process and several."""
     train.seed_everything(1)
     return nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.Flatten(), nn.Linear(72, 3))
 

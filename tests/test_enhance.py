@@ -147,8 +147,8 @@ def test_luminance_only(name: str) -> None:
     luma = (torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1) * x).sum(1, keepdim=True)
     expected = (x + function(luma, **settings) - luma).clamp(0, 1)
     assert torch.allclose(y, expected, atol=2e-3 if base == "gradientface" else 1e-5)
-    grey = x[:, :1]
-    assert torch.equal(function(grey, luminance_only=True, **settings), function(grey, **settings))
+    gray = x[:, :1]
+    assert torch.equal(function(gray, luminance_only=True, **settings), function(gray, **settings))
     with pytest.raises(ValueError, match="luminance_only"):
         function(x[:, :2], luminance_only=True, **settings)
 

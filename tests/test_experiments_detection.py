@@ -43,11 +43,11 @@ def scenes(portrait: Tensor) -> LandmarkFaces:
 
 @pytest.fixture(scope="module")
 def crops(portrait: Tensor) -> LitFaces:
-    """Grey crops of the face in subsets 1, 1, 2, 3, 4, the last dark, then one of nothing in subset 5."""
-    grey = (255 * detect.to_grey(portrait / 255.0)[:, 15:145, 15:125]).round().byte()
+    """Gray crops of the face in subsets 1, 1, 2, 3, 4, the last dark, then one of nothing in subset 5."""
+    gray = (255 * detect.to_gray(portrait / 255.0)[:, 15:145, 15:125]).round().byte()
     subset = torch.tensor([1, 1, 2, 3, 4, 5])
     return LitFaces(
-        image=torch.stack([grey, grey, grey.flip(-1), grey, grey // 12, torch.zeros_like(grey)]),
+        image=torch.stack([gray, gray, gray.flip(-1), gray, gray // 12, torch.zeros_like(gray)]),
         identity=torch.zeros(6, dtype=torch.long),
         azimuth=torch.zeros(6),
         elevation=torch.zeros(6),
@@ -69,7 +69,7 @@ def test_scenes_are_darkened_then_enhanced_then_searched(scenes: LandmarkFaces) 
     config = Detection("scenes", Enhancer("equalize"), border=0.1)
     rows = detection.searched(config, scenes.image, scenes.box + 0.5, 6)
     for i, image in enumerate(scenes.image):
-        x = detect.to_grey(illumination.darken(image / 255.0, 6))
+        x = detect.to_gray(illumination.darken(image / 255.0, 6))
         y = config.enhancer(x)
         face = detect.detect_faces(y, border=0.1, min_size=config.min_size)
         right = bool(face.found) and detection.overlap(face.box, scenes.box[i] + 0.5).item() >= detection.OVERLAP

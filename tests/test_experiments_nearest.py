@@ -39,10 +39,10 @@ def faces() -> LitFaces:
     )
 
 
-def slow(config: Nearest, faces: LitFaces, shift: float, centre: bool) -> list[bool]:
+def slow(config: Nearest, faces: LitFaces, shift: float, center: bool) -> list[bool]:
     x = torch.nn.functional.interpolate(faces.image.float() / 255, config.size, mode="bilinear", antialias=True)
     y = (config.enhancer(((255 * x).round() / 255).clamp(0, 1)) - shift).flatten(1).double().numpy()
-    y = y - y.mean(1, keepdims=True) if centre else y
+    y = y - y.mean(1, keepdims=True) if center else y
     y = y / np.linalg.norm(y, axis=1, keepdims=True)
     known = [i for i in range(len(faces)) if faces.subset[i] == 1]
     found = []
@@ -54,18 +54,18 @@ def slow(config: Nearest, faces: LitFaces, shift: float, centre: bool) -> list[b
 
 
 @pytest.mark.parametrize("enhancer", [Enhancer(), Enhancer("equalize"), Enhancer("gbie")])
-@pytest.mark.parametrize("centre", nearest.CENTRES)
-def test_who_is_recognised_against_a_plain_loop(enhancer: Enhancer, centre: str, faces: LitFaces) -> None:
-    config = Nearest("synthetic", enhancer, (14, 12), centre)
-    expected = slow(config, faces, 0.0, centre == "mean")
-    assert nearest.recognised(config, faces).tolist() == expected
+@pytest.mark.parametrize("center", nearest.CENTERS)
+def test_who_is_recognized_against_a_plain_loop(enhancer: Enhancer, center: str, faces: LitFaces) -> None:
+    config = Nearest("synthetic", enhancer, (14, 12), center)
+    expected = slow(config, faces, 0.0, center == "mean")
+    assert nearest.recognized(config, faces).tolist() == expected
     assert 0 < sum(expected) < len(expected)
 
 
 @pytest.mark.parametrize("name", SIGNED)
 def test_neutral_is_one_half_for_signed_enhancers(name: str, faces: LitFaces) -> None:
     config = Nearest("synthetic", Enhancer(name), (24, 28), "neutral")
-    assert nearest.recognised(config, faces).tolist() == slow(config, faces, 0.5, False)
+    assert nearest.recognized(config, faces).tolist() == slow(config, faces, 0.5, False)
 
 
 def wilson(count: int, total: int) -> tuple[float, float]:
@@ -78,7 +78,7 @@ def test_rates_counts_means_and_intervals(faces: LitFaces, monkeypatch: pytest.M
     subset = faces.subset[faces.subset != 1]
     right = subset <= 3
     right[0] = False  # one of the nine of subset 2
-    monkeypatch.setattr(nearest, "recognised", lambda config, faces: right)
+    monkeypatch.setattr(nearest, "recognized", lambda config, faces: right)
     measured = nearest.measure(Nearest("synthetic"), faces)
     assert measured["rate_by_subset"] == {2: pytest.approx(8 / 9), 3: 1.0, 4: 0.0, 5: 0.0}
     assert measured["n_by_subset"] == {2: 9, 3: 3, 4: 3, 5: 6}
@@ -105,7 +105,7 @@ def test_laptop_records_and_skips(faces: LitFaces, monkeypatch: pytest.MonkeyPat
         "dataset": "yaleb",
         "enhancer": {"name": "identity", "settings": {}},
         "size": [14, 12],
-        "centre": "none",
+        "center": "none",
     }
     assert records[0].data["count"] == len(faces)
     assert records[0].data["split"] == "gallery: subset 1, probes: subsets 2 to 5"
@@ -116,8 +116,8 @@ def test_profiles() -> None:
     laptop = nearest.configs("laptop")
     assert len(laptop) == len(set(laptop))
     for enhancer in FAMILY.values():
-        assert {Nearest("yaleb", enhancer), Nearest("yaleb", enhancer, centre="none")} <= set(laptop)
-    assert {c.enhancer.name for c in laptop if c.centre == "neutral"} == set(SIGNED)
+        assert {Nearest("yaleb", enhancer), Nearest("yaleb", enhancer, center="none")} <= set(laptop)
+    assert {c.enhancer.name for c in laptop if c.center == "neutral"} == set(SIGNED)
     assert nearest.configs("book") == [Nearest("synthetic", e) for e in FAMILY.values()]
 
 
@@ -125,7 +125,7 @@ def test_profiles() -> None:
     ("call", "error", "message"),
     [
         (lambda: Nearest("pie"), ValueError, "dataset: expected one of 'yaleb', 'synthetic', got 'pie'"),
-        (lambda: Nearest(centre="half"), ValueError, "centre: expected one of 'mean', 'none', 'neutral'"),
+        (lambda: Nearest(center="half"), ValueError, "center: expected one of 'mean', 'none', 'neutral'"),
         (lambda: Nearest(enhancer="gbie"), TypeError, r"expected an Enhancer, got 'gbie'"),
     ],
 )
@@ -135,7 +135,7 @@ def test_bad_requests(call: object, error: type, message: str) -> None:
 
 
 @pytest.mark.realdata
-def test_local_contrast_recognises_what_raw_pixels_do_not(yaleb_root: Path) -> None:
+def test_local_contrast_recognizes_what_raw_pixels_do_not(yaleb_root: Path) -> None:
     """Ten people of Extended Yale B: in subset 5 raw pixels name few, pixels less their local mean nearly all."""
     from facelight.data import yaleb
 

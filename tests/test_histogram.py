@@ -17,14 +17,14 @@ from torch import Tensor
 from facelight import enhance
 from facelight.enhance import _levels
 
-ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 grey levels
+ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 gray levels
 
 
 def tensor(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(levels)[None].float() / 255
 
 
-def grey(x: Tensor) -> np.ndarray:
+def gray(x: Tensor) -> np.ndarray:
     return (x[0].double() * 255).round().numpy().astype(np.uint8)
 
 
@@ -33,7 +33,7 @@ def grey(x: Tensor) -> np.ndarray:
 def test_equalize_equals_opencv_in_every_pixel(seed: int, height: int, width: int, low: int, top: int) -> None:
     low, top = sorted((low, top))
     levels = np.random.default_rng(seed).integers(low, top + 1, (height, width)).astype(np.uint8)
-    np.testing.assert_array_equal(grey(enhance.equalize(tensor(levels))), cv2.equalizeHist(levels))
+    np.testing.assert_array_equal(gray(enhance.equalize(tensor(levels))), cv2.equalizeHist(levels))
 
 
 def test_the_papers_rule_is_the_cumulative_share() -> None:
@@ -57,13 +57,13 @@ def slow_bbhe(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("image", [ASTRONAUT, ASTRONAUT // 3, np.eye(9, dtype=np.uint8) * 255])
 def test_bbhe_equals_the_loop(image: np.ndarray) -> None:
     np.testing.assert_allclose(255 * enhance.bbhe(tensor(image), exact=False)[0], slow_bbhe(image), atol=1e-3)
-    assert np.abs(grey(enhance.bbhe(tensor(image))) - slow_bbhe(image)).max() < 0.51
+    assert np.abs(gray(enhance.bbhe(tensor(image))) - slow_bbhe(image)).max() < 0.51
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 255))
 def test_bbhe_table_is_monotone_and_keeps_the_halves(seed: int, top: int) -> None:
     image = np.random.default_rng(seed).integers(0, top + 1, (6, 7), np.uint8)
-    out = grey(enhance.bbhe(tensor(image)))
+    out = gray(enhance.bbhe(tensor(image)))
     order = np.argsort(image, axis=None)
     assert (np.diff(out.ravel()[order].astype(int)) >= 0).all()
     mean = math.floor(image.mean())

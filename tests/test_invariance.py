@@ -96,7 +96,7 @@ def test_of_a_ramp_the_slope_is_left(across: float, down: float, seed: int) -> N
 @settings(max_examples=60, deadline=None)
 @given(gains, epsilons, seeds)
 def test_rounding_moves_the_output_by_no_more_than_the_bound(gain: float, epsilon: float, seed: int) -> None:
-    """Half a grey level, q = 1 / 510, changes L by at most -ln(1 - q / (c x + epsilon))."""
+    """Half a gray level, q = 1 / 510, changes L by at most -ln(1 - q / (c x + epsilon))."""
     q = 1 / 510
     assume(epsilon > 1.5 * q)
     stem, x = layer(epsilon, seed), (min(gain, 1.0) * patch(seed)).clamp(max=1)
@@ -155,7 +155,7 @@ def test_any_light_costs_no_more_than_its_spread_over_the_kernel(depth: float, s
 
 
 def test_the_worst_that_rounding_does() -> None:
-    """At epsilon = 1 / 255 ln 1.5, to a value just below half a grey level, which becomes black."""
+    """At epsilon = 1 / 255 ln 1.5, to a value just below half a gray level, which becomes black."""
     x = torch.linspace(0, 0.1, 100_001, dtype=torch.float64)[None, None]
     change = (torch.log(1 + 255 * illumination.quantize(x)) - torch.log(1 + 255 * x)).abs()
     assert abs(change.max().item() - math.log(1.5)) < 1e-3

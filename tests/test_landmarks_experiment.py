@@ -228,7 +228,7 @@ def test_batches_against_a_plain_loop() -> None:
     expected, there = augment.augment(x, y, how, torch.Generator().manual_seed(8))
     assert torch.equal(places, there)
     assert (255 * moved - 255 * expected).abs().max() <= 0.501
-    assert (255 * moved - (255 * moved).round()).abs().max() < 1e-3  # grey levels
+    assert (255 * moved - (255 * moved).round()).abs().max() < 1e-3  # gray levels
     assert (moved - x).abs().max() > 0.1
 
 
@@ -243,7 +243,7 @@ def test_pictures_are_darkened_by_factors_of_their_own() -> None:
     draws = torch.rand((len(rows), 1, 1, 1), generator=torch.Generator().manual_seed(8)).flatten()
     torch.testing.assert_close(factor, 6.0 ** draws.double(), rtol=0.02, atol=0)
     assert factor.min() < 2 < 4 < factor.max()
-    assert (255 * found - (255 * found).round()).abs().max() < 1e-3  # grey levels
+    assert (255 * found - (255 * found).round()).abs().max() < 1e-3  # gray levels
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -346,7 +346,7 @@ def test_300w_as_it_is_measured(w300_root: Path) -> None:
     assert all(30 < sizes[name] < 70 for name in ("side-lit", "dark"))
 
 
-# --- what is minimised and watched
+# --- what is minimized and watched
 
 
 def test_wing_in_its_units() -> None:

@@ -141,7 +141,7 @@ def response_change(layer, x, gain):
         return ((layer(x * gain) - layer(x)).norm() / layer(x).norm()).item()
 
 
-def test_small_epsilon_and_zero_mean_together_cancel_gain_and_colour_cast():
+def test_small_epsilon_and_zero_mean_together_cancel_gain_and_color_cast():
     torch.manual_seed(0)
     conv = nn.Conv2d(3, 16, 7, padding=3, padding_mode="replicate", bias=False)
     x = 0.1 + 0.9 * light(4, 3, 16, 16)
@@ -242,7 +242,7 @@ def test_autocast_bfloat16_keeps_the_logarithm_precise(given_dtype):
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-def test_autocast_keeps_neighbouring_grey_levels_apart():
+def test_autocast_keeps_neighboring_gray_levels_apart():
     layer = LogConv2d(1, 1, (1, 2), epsilon=1 / 255, bias=False, zero_mean=True)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[[[-1.0, 1.0]]]]))
@@ -307,7 +307,7 @@ def test_layer_errors_and_repr():
         LogConv2d(3, 4, 3, epsilon=-1.0)
     with pytest.raises(TypeError, match="Conv2d, got LogConv2d: its forward would be lost"):
         LogConv2d.from_conv(LogConv2d(3, 4, 3))
-    with pytest.raises(ValueError, match="leave out mean/std normalisation"):
+    with pytest.raises(ValueError, match="leave out mean/std normalization"):
         LogConv2d(3, 4, 3)(torch.full((1, 3, 4, 4), -0.5))
     assert "gamma=2, epsilon=0.5, zero_mean=True" in repr(LogConv2d(1, 1, 3, gamma=2.0, epsilon=0.5, zero_mean=True))
 
@@ -321,7 +321,7 @@ def test_output_scales_with_gamma(gamma, epsilon, seed):
     torch.testing.assert_close(layer(x), expected)
 
 
-# weights of normalised light, and the size of the module
+# weights of normalized light, and the size of the module
 
 
 def test_the_module_stays_small():

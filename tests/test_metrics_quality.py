@@ -25,7 +25,7 @@ def pictures(*shape, seed=0, dtype=torch.float64):
 
 
 def noisy_ramp(seed=0, noise=2.0, low=0.2, high=0.3, size=64):
-    """A slow ramp with Gaussian noise of so many grey levels, rounded to 8 bits, (1, size, size)."""
+    """A slow ramp with Gaussian noise of so many gray levels, rounded to 8 bits, (1, size, size)."""
     ramp = torch.linspace(low, high, size, dtype=torch.float64).expand(1, size, size)
     noise = noise / 255 * torch.randn(ramp.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return ((ramp + noise).clamp(0, 1) * 255).round() / 255
@@ -62,8 +62,8 @@ def test_entropy_against_scipy():
     levels = (255 * x).round().int().numpy()
     expected = [scipy_entropy(np.bincount(image.ravel(), minlength=256), base=2) for image in levels]
     np.testing.assert_allclose(entropy(x), expected)
-    colour = x.view(2, 2, 13, 11)
-    np.testing.assert_allclose(entropy(colour), np.reshape(expected, (2, 2)).mean(1))
+    color = x.view(2, 2, 13, 11)
+    np.testing.assert_allclose(entropy(color), np.reshape(expected, (2, 2)).mean(1))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, 300.0])
@@ -97,8 +97,8 @@ def test_ssim_against_scikit_image():
     setting = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     expected = [structural_similarity(a[0].numpy(), b[0].numpy(), **setting) for a, b in zip(x, y, strict=True)]
     np.testing.assert_allclose(ssim(x, y), expected, rtol=1e-12)
-    colour = ssim(x.view(1, 3, 24, 31), y.view(1, 3, 24, 31))
-    np.testing.assert_allclose(colour, [np.mean(expected)])
+    color = ssim(x.view(1, 3, 24, 31), y.view(1, 3, 24, 31))
+    np.testing.assert_allclose(color, [np.mean(expected)])
     np.testing.assert_allclose(ssim(x.float(), y.float()), expected, atol=1e-5)
 
 
@@ -179,7 +179,7 @@ def test_amplification_is_undefined_without_a_flat_window():
     assert math.isnan(noise_amplification(ramp, ramp))
 
 
-def test_adaptive_equalisation_amplifies_more_than_a_limited_one():
+def test_adaptive_equalization_amplifies_more_than_a_limited_one():
     x = noisy_ramp(noise=1.0, low=0.05, high=0.5).float()
     ahe, clahe = enhance.ahe(x), enhance.clahe(x, 2.0, convention="opencv")
     assert noise_amplification(x, ahe) > 1.5 * noise_amplification(x, clahe) > 1.5

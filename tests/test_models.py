@@ -75,7 +75,7 @@ def test_coordinates_are_not_rounded_to_bfloat16():
     torch.testing.assert_close(last(features), features @ last.weight.T + last.bias)
 
 
-def test_batch_equals_loop_and_grey_equals_its_three_copies():
+def test_batch_equals_loop_and_gray_equals_its_three_copies():
     model = landmark_regressor("resnet18", 5, stem=LOG_STEM).eval()
     x = light(3, 1, 32, 32)
     y = model(x)
@@ -200,7 +200,7 @@ def server(tmp_path):
         running.shutdown()
 
 
-def test_imagenet_weights_are_downloaded_once_and_normalised(tmp_path, monkeypatch, server):
+def test_imagenet_weights_are_downloaded_once_and_normalized(tmp_path, monkeypatch, server):
     address, requests = server
     network, path, entry = publish(tmp_path, monkeypatch, "resnet18")
     monkeypatch.setattr(entry.value, "url", f"{address}/{path.name}")
@@ -214,7 +214,7 @@ def test_imagenet_weights_are_downloaded_once_and_normalised(tmp_path, monkeypat
     assert "normalize.mean" not in models[0].state_dict()  # the same keys with and without
 
 
-def test_imagenet_weights_under_a_log_stem_are_not_normalised(tmp_path, monkeypatch):
+def test_imagenet_weights_under_a_log_stem_are_not_normalized(tmp_path, monkeypatch):
     network, _, _ = publish(tmp_path, monkeypatch, "resnet34")
     model = landmark_regressor(weights="imagenet", stem=LogConv2d.from_conv).eval()
     network.fc = model.body.fc
@@ -222,7 +222,7 @@ def test_imagenet_weights_under_a_log_stem_are_not_normalised(tmp_path, monkeypa
     torch.testing.assert_close(model(x).flatten(1), network.eval()(torch.log1p(x)), rtol=1e-4, atol=1e-5)
 
 
-def test_inception_weights_drop_the_auxiliary_head_and_centre_the_input(tmp_path, monkeypatch):
+def test_inception_weights_drop_the_auxiliary_head_and_center_the_input(tmp_path, monkeypatch):
     network, _, _ = publish(
         tmp_path, monkeypatch, "inception_v3", init_weights=False, aux_logits=True, transform_input=True
     )

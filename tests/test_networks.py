@@ -91,12 +91,12 @@ def test_move_turns_by_five_degrees_shifts_by_four_hundredths_and_sizes_by_five(
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     picture = torch.stack([x / (width - 1), y / (height - 1)]).float().expand(count, 2, height, width)
     moved = changed(("move",), picture) * torch.tensor([width - 1.0, height - 1.0]).view(2, 1, 1)
-    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2])
-    inner = ((x - centre[0]).abs() < 12) & ((y - centre[1]).abs() < 12)  # never filled from beyond the border
-    place = torch.stack([x[inner] - centre[0], y[inner] - centre[1], torch.ones(int(inner.sum()))], 1)
-    came = moved[:, :, inner].movedim(1, 2) - centre
+    center = torch.tensor([(width - 1) / 2, (height - 1) / 2])
+    inner = ((x - center[0]).abs() < 12) & ((y - center[1]).abs() < 12)  # never filled from beyond the border
+    place = torch.stack([x[inner] - center[0], y[inner] - center[1], torch.ones(int(inner.sum()))], 1)
+    came = moved[:, :, inner].movedim(1, 2) - center
     fit = torch.linalg.lstsq(place.expand(count, -1, -1), came).solution  # (N, 3, 2): came = place @ fit
-    torch.testing.assert_close(place @ fit, came, atol=0.16, rtol=0)  # half a grey level is 0.12 pixels of 60
+    torch.testing.assert_close(place @ fit, came, atol=0.16, rtol=0)  # half a gray level is 0.12 pixels of 60
     turn = fit[:, :2].mT
     size = 1 / turn.det().sqrt()
     rigid = turn * size[:, None, None]
@@ -122,9 +122,9 @@ def test_flip_mirrors_every_other_picture() -> None:
     assert 160 < int(mirrored.sum()) < 240  # four standard deviations
 
 
-def test_relight_gives_grey_levels_under_light_from_any_side() -> None:
-    grey = torch.full((400, 1, 9, 9), 64 / 255)
-    y = changed(("relight",), grey)
+def test_relight_gives_gray_levels_under_light_from_any_side() -> None:
+    gray = torch.full((400, 1, 9, 9), 64 / 255)
+    y = changed(("relight",), gray)
     torch.testing.assert_close(255 * y, (255 * y).round(), atol=1e-4, rtol=0)
     for one, other in ((y[..., 0], y[..., -1]), (y[..., 0, :], y[..., -1, :])):
         assert 160 < int((one.mean((1, 2)) > other.mean((1, 2))).sum()) < 240
@@ -137,7 +137,7 @@ def test_relight_gives_grey_levels_under_light_from_any_side() -> None:
     assert changed(("relight",), torch.ones(400, 1, 9, 9)).max() == 1
 
 
-def test_erase_puts_a_grey_patch_into_every_other_picture() -> None:
+def test_erase_puts_a_gray_patch_into_every_other_picture() -> None:
     x = torch.randint(128, (400, 1, 40, 40), generator=generator()) / 255
     y = changed(("erase",), x)
     erased = (y - x).abs() > 1e-6
@@ -164,7 +164,7 @@ def test_changes_come_in_their_order_and_the_enhancer_last() -> None:
         y = networks.changes(names, halve)(x, generator())  # type: ignore[arg-type]
         assert torch.equal(seen[-1], changed(names, x))
         assert torch.equal(y, seen[-1] / 2)
-    patched = [int(((255 * one - 128).abs() < 0.1).flatten(1).sum(1).gt(11).sum()) for one in seen]  # the patch's grey
+    patched = [int(((255 * one - 128).abs() < 0.1).flatten(1).sum(1).gt(11).sum()) for one in seen]  # the patch's gray
     assert patched[0] > 15
     assert patched[1] < 5  # light changed it, but for a few in light of strength one
 
@@ -190,9 +190,9 @@ def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPat
     logarithm = {
         "linear": None, "ln(1 + x)": (1.0, False), "ln(1 + 255x)": (1 / 255, False),
         "zero-mean ln(1 + 255x)": (1 / 255, True), f"{OURS}, edges repeated": (1 / 255, True),
-        f"{OURS}, contrast normalised": (1 / 255, True), BOTH: (0.45, True), LOCAL: None,
+        f"{OURS}, contrast normalized": (1 / 255, True), BOTH: (0.45, True), LOCAL: None,
     }[stem]  # fmt: skip
-    if stem.endswith("contrast normalised"):
+    if stem.endswith("contrast normalized"):
         assert isinstance(first, Precise)
         first, division = first.layer
         assert (division.window, division.floor) == (7, 0.03)
@@ -207,7 +207,7 @@ def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPat
     assert not any(isinstance(m, LogConv2d) for m in others)
 
 
-def test_every_stem_gives_scores_for_grey_and_black_pictures() -> None:
+def test_every_stem_gives_scores_for_gray_and_black_pictures() -> None:
     x = torch.rand((2, 1, SIDE, SIDE), generator=generator())
     x[1] = 0
     for stem in (*networks.STEMS, *networks.BEYOND):
@@ -221,12 +221,12 @@ def global_state() -> list[object]:
 
 
 def started(network: Network, seed: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """The weights that `recognise` begins to train."""
+    """The weights that `recognize` begins to train."""
     models: list[nn.Module] = []
     with monkeypatch.context() as patch:
         patch.setattr(train, "fit", lambda model, *_, **__: models.append(model) or {"loss": []})
         patch.setattr(networks, "scores", lambda *_, **__: torch.zeros(0))
-        networks.recognise(network, Enhancer(), faces(1, 0), faces(1, 0), seed=seed)
+        networks.recognize(network, Enhancer(), faces(1, 0), faces(1, 0), seed=seed)
     return models[0].state_dict()
 
 
@@ -255,7 +255,7 @@ def test_the_loss_smooths_labels_and_targets_count_from_zero(monkeypatch: pytest
     monkeypatch.setattr(networks, "scores", lambda *_, **__: torch.zeros(0))
     recipe = train.Recipe(epochs=7)
     network = Network(changes=(), label_smoothing=0.2, recipe=recipe)
-    _, curve = networks.recognise(network, Enhancer("equalize"), known, known, seed=9, identity="who")
+    _, curve = networks.recognize(network, Enhancer("equalize"), known, known, seed=9, identity="who")
     assert curve == {"loss": [1.0]}
     index = torch.tensor([5, 0, 2])
     x, target = given["batch"](index, generator())
@@ -300,7 +300,7 @@ RECIPE = train.Recipe(10, 8, optimizer="sgd", learning_rate=0.003, momentum=0.9,
 
 def test_three_people_are_told_apart_after_a_few_epochs() -> None:
     known, asked = faces(8, 1), faces(6, 2)
-    scores, curve = networks.recognise(Network(changes=("move",), recipe=RECIPE), Enhancer(), known, asked, seed=0)
+    scores, curve = networks.recognize(Network(changes=("move",), recipe=RECIPE), Enhancer(), known, asked, seed=0)
     assert scores.shape == (18, 3)
     torch.testing.assert_close(scores.sum(1), torch.ones(18))
     named = known.identity.unique()[scores.argmax(1)]
@@ -315,7 +315,7 @@ def test_training_is_reproducible_bit_for_bit() -> None:
     network = Network(changes=networks.CHANGES, flip_test=True, recipe=replace(RECIPE, epochs=2, bf16=True))
     runs = []
     for seed in (0, 0, 1):
-        runs.append(networks.recognise(network, FAMILY["CLAHE 2, OpenCV"], known, asked, seed=seed))
+        runs.append(networks.recognize(network, FAMILY["CLAHE 2, OpenCV"], known, asked, seed=seed))
         torch.rand(3)
     assert torch.equal(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]

@@ -95,7 +95,7 @@ def test_names_may_be_upper_case_and_hidden_files_are_not_looked_at(tree: Path) 
 
 
 def mat_rows() -> dict[str, Any]:
-    """What `PIE_32x32.mat` holds; each picture is one grey level, its row modulo 251."""
+    """What `PIE_32x32.mat` holds; each picture is one gray level, its row modulo 251."""
     level = (np.arange(11554) % 251).astype(np.uint8)
     subjects = np.repeat(np.arange(1, 69), [170] * 37 + [164] + [170] * 30)
     return {"fea": np.repeat(level[:, None], 1024, axis=1), "gnd": subjects[:, None].astype(np.float64)}

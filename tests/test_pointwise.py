@@ -134,15 +134,15 @@ def test_luminance_equals_opencv_within_rounding() -> None:
     assert (255 * gamma(x, 0.7) - expected).abs().mean() > 0.9  # channel by channel is something else
 
 
-def test_luminance_keeps_chrominance_and_grey() -> None:
+def test_luminance_keeps_chrominance_and_gray() -> None:
     x = 0.3 + 0.4 * rand(2, 3, 5, 5, dtype=torch.float64)
     out = on_luminance(lambda y: 0.9 * y, x)
     torch.testing.assert_close(out[:, 0] - out[:, 1], x[:, 0] - x[:, 1])
     torch.testing.assert_close(out[:, 2] - out[:, 1], x[:, 2] - x[:, 1])
     torch.testing.assert_close(on_luminance(lambda y: y, x), x)
-    grey = rand(2, 1, 5, 5)
-    torch.testing.assert_close(on_luminance(torch.sqrt, grey.expand(2, 3, 5, 5)), grey.sqrt().expand(2, 3, 5, 5))
-    assert torch.equal(on_luminance(torch.sqrt, grey), grey.sqrt())
+    gray = rand(2, 1, 5, 5)
+    torch.testing.assert_close(on_luminance(torch.sqrt, gray.expand(2, 3, 5, 5)), gray.sqrt().expand(2, 3, 5, 5))
+    assert torch.equal(on_luminance(torch.sqrt, gray), gray.sqrt())
 
 
 def test_luminance_of_white_does_not_leave_the_range() -> None:

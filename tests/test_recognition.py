@@ -143,7 +143,7 @@ def test_right_count_wrong_and_confused_by_hand(monkeypatch: pytest.MonkeyPatch)
     faces = made_up(((0, 0), (20, 0), (-25, 0), (60, 0), (-120, 0)))  # subsets 1, 2, 2, 4, 5
     of_person = {3: [3, 4, 3, 8], 4: [4, 8, 3, 4], 8: [8, 3, 3, 3], 20: [20, 3, 20, 8]}
     named = [name for names in of_person.values() for name in names]
-    monkeypatch.setattr(competitors, "recognise", lambda *_: torch.tensor(named))
+    monkeypatch.setattr(competitors, "recognize", lambda *_: torch.tensor(named))
     config = Recognition("synthetic", "one image", size=SIZE, methods=("nearest", "shifted nearest"))
     found = recognition.measure(config, faces)
     expected = {
@@ -162,7 +162,7 @@ def test_right_count_wrong_and_confused_by_hand(monkeypatch: pytest.MonkeyPatch)
 def test_pie_is_counted_by_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     faces = made_up(((0, 0), (5, 0), (10, 0), (15, 0), (20, 0), (25, 0)))
     pie = as_pie(faces, "illumination", [5, 2, 3] * 8, ([5] * 3 + [27] * 3) * 4)
-    monkeypatch.setattr(competitors, "recognise", lambda m, known, labels, asked: torch.full((len(asked),), 4))
+    monkeypatch.setattr(competitors, "recognize", lambda m, known, labels, asked: torch.full((len(asked),), 4))
     config = Recognition("pie", "one flash", size=SIZE, methods=("shifted nearest",))
     found = recognition.measure(config, pie)
     assert found["trained_on"] == 4
@@ -182,7 +182,7 @@ def test_a_network_with_kernel_ridge_beside_it(monkeypatch: pytest.MonkeyPatch) 
     faces = made_up()
     part = protocols.split(faces, "random", 0)
     probabilities = torch.tensor([0.5, 0.1, 0.4, 0.0]).expand(len(part.test), 4)
-    monkeypatch.setattr(networks, "recognise", lambda *_, **__: (probabilities, {"loss": [1.0]}))
+    monkeypatch.setattr(networks, "recognize", lambda *_, **__: (probabilities, {"loss": [1.0]}))
     seen = []
 
     def values(gallery: torch.Tensor, labels: torch.Tensor, probes: torch.Tensor) -> torch.Tensor:
@@ -218,13 +218,13 @@ def test_a_network_names_the_right_people(monkeypatch: pytest.MonkeyPatch) -> No
     faces, given = made_up(), {}
     part = protocols.split(faces, "random", 3)
 
-    def recognise(network, enhancer, known, asked, **options):
+    def recognize(network, enhancer, known, asked, **options):
         given.update(network=network, enhancer=enhancer, known=known, asked=asked, **options)
         scores = F.one_hot(torch.searchsorted(torch.tensor(PEOPLE), asked.identity), 4).float()
         scores[0] = scores[0].roll(1)
         return scores, {"loss": [1.0, 0.5]}
 
-    monkeypatch.setattr(networks, "recognise", recognise)
+    monkeypatch.setattr(networks, "recognize", recognize)
     config = replace(TINY, seed=3)
     found = recognition.measure(config, faces)
     first = int(faces.identity[part.test[0]])
@@ -235,7 +235,7 @@ def test_a_network_names_the_right_people(monkeypatch: pytest.MonkeyPatch) -> No
     assert (given["network"], given["enhancer"], given["seed"]) == (config.network, config.enhancer, 3)
     assert given["checkpoint"] is None
     x = F.interpolate(faces.image[part.test] / 255, SIZE, mode="bilinear", antialias=True)
-    assert torch.equal(given["asked"].image, (255 * x).round().byte())  # grey levels; enhanced only after the changes
+    assert torch.equal(given["asked"].image, (255 * x).round().byte())  # gray levels; enhanced only after the changes
     assert torch.equal(given["known"].identity, faces.identity[part.train])
 
 
@@ -390,7 +390,7 @@ def test_networks_have_three_seeds_but_the_readings_one_in_laptop() -> None:
 
 
 def test_one_picture_each_is_seen_as_often_as_needed_for_the_running_statistics() -> None:
-    """An epoch of 38 pictures is one step; batch normalisation averages over more than a hundred."""
+    """An epoch of 38 pictures is one step; batch normalization averages over more than a hundred."""
     one = [run.network for run in of_networks("laptop") if run.protocol == "one image"]
     many = [run.network for run in of_networks("laptop") if run.protocol == "held-out lights"]
     many = [network for network in many if network.stem in networks.STEMS]
@@ -535,11 +535,11 @@ def test_a_checkpoint_of_other_code_is_put_aside(
 def test_a_checkpoint_belongs_to_one_configuration(other: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
-    def recognise(network, enhancer, known, asked, *, identity, **_):
+    def recognize(network, enhancer, known, asked, *, identity, **_):
         seen.append(identity)
         return torch.zeros(len(asked), 4), {"loss": [0.0]}
 
-    monkeypatch.setattr(networks, "recognise", recognise)
+    monkeypatch.setattr(networks, "recognize", recognize)
     for config in (TINY, TINY, replace(TINY, **other)):
         recognition.measure(config, made_up())
     assert seen[0] == seen[1] != seen[2]

@@ -60,8 +60,8 @@ def contrast_reference(image: np.ndarray) -> np.ndarray:
 def weber_reference(image: np.ndarray) -> np.ndarray:
     image = smooth(image, 1)
     padded, out = np.pad(image, 1, mode="edge"), np.empty_like(image)
-    for (i, j), centre in np.ndenumerate(image):
-        total = sum((centre - n) / (centre + 1 / 255) for n in padded[i : i + 3, j : j + 3].flat)
+    for (i, j), center in np.ndenumerate(image):
+        total = sum((center - n) / (center + 1 / 255) for n in padded[i : i + 3, j : j + 3].flat)
         out[i, j] = 0.5 + math.atan(2 * total) / math.pi
     return out
 
@@ -117,7 +117,7 @@ def test_by_hand() -> None:
     two = torch.tensor([[[0.2, 0.6]]], dtype=torch.float64)
     wide = multi_scale_retinex(two, sigmas=(200.0,), epsilon=1e-9)
     torch.testing.assert_close(wide, two / (two + 0.4), atol=2e-3, rtol=0)
-    # No blur to speak of; the edge is repeated: three differences to the right-hand neighbour.
+    # No blur to speak of; the edge is repeated: three differences to the right-hand neighbor.
     weber = weberface(two, sigma=1e-3, epsilon=1e-9)
     expected = [0.5 + math.atan(2 * 3 * d) / math.pi for d in ((0.2 - 0.6) / 0.2, (0.6 - 0.2) / 0.6)]
     torch.testing.assert_close(weber.flatten(), torch.tensor(expected, dtype=torch.float64))
@@ -170,8 +170,8 @@ def test_black_parts_have_finite_gradients(method) -> None:
 def test_gradcheck(method) -> None:
     x = face(1, 2, 5, 6).requires_grad_()
     assert torch.autograd.gradcheck(method, x, atol=1e-5)
-    colour = face(1, 3, 3, 4).requires_grad_()
-    assert torch.autograd.gradcheck(partial(method, luminance_only=True), colour, atol=1e-5)
+    color = face(1, 3, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(partial(method, luminance_only=True), color, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS[:4], ids=lambda m: m.__name__)
@@ -266,10 +266,10 @@ def test_tan_triggs_hardly_depends_on_a_few_strong_edges() -> None:
 
 @every_method
 def test_luminance_only(method) -> None:
-    grey = face(2, 1, 8, 9)
-    colour = grey.expand(2, 3, 8, 9)
-    torch.testing.assert_close(method(colour, luminance_only=True), method(grey).expand(2, 3, 8, 9))
-    torch.testing.assert_close(method(grey, luminance_only=True), method(grey))
+    gray = face(2, 1, 8, 9)
+    color = gray.expand(2, 3, 8, 9)
+    torch.testing.assert_close(method(color, luminance_only=True), method(gray).expand(2, 3, 8, 9))
+    torch.testing.assert_close(method(gray, luminance_only=True), method(gray))
 
 
 @every_method

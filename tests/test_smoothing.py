@@ -21,7 +21,7 @@ from facelight.data import yaleb
 from facelight.enhance.adaptive import clahe
 from facelight.enhance.smoothing import gbie, modified_clahe
 
-ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 grey levels
+ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 gray levels
 CORRECTED = {"levels": 7.0, "scale": None, "stretch": False}
 METHODS: dict[str, Callable[..., Tensor]] = {
     "gbie": gbie,
@@ -37,7 +37,7 @@ def tensor(levels: np.ndarray) -> Tensor:
 
 
 def scene(noise: float = 0.03) -> Tensor:
-    """A dark face with noise, (1, 66, 65), float64, whole grey levels."""
+    """A dark face with noise, (1, 66, 65), float64, whole gray levels."""
     random = torch.rand((1, *ASTRONAUT.shape), generator=torch.Generator().manual_seed(0))
     return ((tensor(ASTRONAUT) / 8 + noise * random) * 255).round().clamp(0, 255) / 255
 
@@ -72,9 +72,9 @@ def test_stretching_makes_the_scale_irrelevant() -> None:
 
 def test_the_printed_scale_takes_white_beyond_255_and_none_takes_it_to_255() -> None:
     white = torch.ones(1, 6, 6, dtype=torch.float64)
-    grey = white * 254 / 255
-    assert gbie(grey, stretch=False).max() == gbie(white, stretch=False).max() == 1.0  # cut: 254 and 255 are the same
-    assert gbie(grey, scale=None, stretch=False).max() < gbie(white, scale=None, stretch=False).max()
+    gray = white * 254 / 255
+    assert gbie(gray, stretch=False).max() == gbie(white, stretch=False).max() == 1.0  # cut: 254 and 255 are the same
+    assert gbie(gray, scale=None, stretch=False).max() < gbie(white, scale=None, stretch=False).max()
     assert gbie(white, scale=None, stretch=False).max().item() == pytest.approx(1)
 
 
@@ -309,14 +309,14 @@ def test_memory_layout_does_not_matter_and_gradients_do_not_change_the_result(na
 
 @pytest.mark.parametrize("name", METHODS)
 def test_luminance_only(name: str) -> None:
-    grey = scene()
-    x = grey.expand(3, -1, -1)
-    assert torch.allclose(METHODS[name](x, luminance_only=True), METHODS[name](grey).expand(3, -1, -1), atol=1e-5)
-    colour = torch.cat([grey, grey * 0.5, tensor(ASTRONAUT) * 0.3])
-    out = METHODS[name](colour, luminance_only=True)
-    assert not torch.allclose(out, METHODS[name](colour), atol=0.02)
+    gray = scene()
+    x = gray.expand(3, -1, -1)
+    assert torch.allclose(METHODS[name](x, luminance_only=True), METHODS[name](gray).expand(3, -1, -1), atol=1e-5)
+    color = torch.cat([gray, gray * 0.5, tensor(ASTRONAUT) * 0.3])
+    out = METHODS[name](color, luminance_only=True)
+    assert not torch.allclose(out, METHODS[name](color), atol=0.02)
     inside = ((out > 0) & (out < 1)).all(0)
-    difference = (out - colour)[:, inside]
+    difference = (out - color)[:, inside]
     assert torch.allclose(difference[0], difference[2], atol=1e-6)  # the chrominance stays
     with pytest.raises(ValueError, match="luminance_only: expected 3 channels"):
         METHODS[name](torch.rand(2, 16, 16), luminance_only=True)

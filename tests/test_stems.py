@@ -20,12 +20,12 @@ from facelight_lab.stems import LOCAL, OURS, VARIANTS
 
 WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to no effect, unrounded and without black
     "divided by mean", OURS, "zero-mean ln(1 + 1000x)", f"{OURS}, channels together", LOCAL, f"{LOCAL}, 7 px",
-    f"{LOCAL}, 31 px", "by local mean", "Weber contrast", "divisive normalisation", "instance normalisation",
-    "zero-mean ln(1 + x / epsilon), epsilon trained", "colour-invariant edges", f"{OURS}, attention",
+    f"{LOCAL}, 31 px", "by local mean", "Weber contrast", "divisive normalization", "instance normalization",
+    "zero-mean ln(1 + x / epsilon), epsilon trained", "color-invariant edges", f"{OURS}, attention",
     f"{OURS}, several scales", "ln minus local mean", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
-    "zero-mean ln(1 + x / local mean)", f"{OURS}, contrast normalised", f"{LOCAL}, zero-mean, contrast normalised",
-    "zero-mean ln(1 + x / local mean), contrast normalised", "zero-mean ln(1 + 25x), contrast normalised",
-    "zero-mean x, contrast normalised",
+    "zero-mean ln(1 + x / local mean)", f"{OURS}, contrast normalized", f"{LOCAL}, zero-mean, contrast normalized",
+    "zero-mean ln(1 + x / local mean), contrast normalized", "zero-mean ln(1 + 25x), contrast normalized",
+    "zero-mean x, contrast normalized",
 }  # fmt: skip
 PARTLY = {f"{OURS}, zero padding", "zero-mean ln of linear light"}  # the border; black, where light is steep
 
@@ -114,7 +114,7 @@ def test_the_output_keeps_float32_under_autocast(network: models.FaceNet) -> Non
     torch.testing.assert_close(under, plain)
 
 
-def test_what_ignores_a_colour_cast() -> None:
+def test_what_ignores_a_color_cast() -> None:
     cast = torch.tensor([1.0, 0.7, 0.4]).view(3, 1, 1)
     for variant, ignores in ((OURS, True), (LOCAL, True), ("by local mean", False), ("divided by mean", False),
                              (f"{OURS}, channels together", False)):  # fmt: skip
@@ -150,11 +150,11 @@ def test_the_energy_of_black_beside_white_is_not_negative() -> None:
     assert first_layers.LocalLevel("energy")(x).isfinite().all()
 
 
-def test_colour_invariant_edges_of_a_grey_step() -> None:
+def test_color_invariant_edges_of_a_gray_step() -> None:
     """A vertical step is an edge there, and nowhere else; it does not matter how bright it is."""
     x = torch.full((1, 3, 15, 16), 0.2).double()
     x[..., 8:] = 0.6
-    layer = first_layers.ColourInvariantEdges().double()
+    layer = first_layers.ColorInvariantEdges().double()
     found = layer(x)[0, 0]
     assert set(found[7].topk(2).indices.tolist()) <= {6, 7, 8, 9}
     assert found[7, :3].max() < found[7, 7]
@@ -162,8 +162,8 @@ def test_colour_invariant_edges_of_a_grey_step() -> None:
     assert found.mean().abs() < 1e-6
 
 
-def test_contrast_normalised_variants_are_their_layer_and_the_division() -> None:
-    for name in (v for v in VARIANTS if v.endswith("contrast normalised")):
+def test_contrast_normalized_variants_are_their_layer_and_the_division() -> None:
+    for name in (v for v in VARIANTS if v.endswith("contrast normalized")):
         stem = built(name).get_submodule("body.conv1.layer.layer")
         assert isinstance(stem, nn.Sequential)
         assert [type(m) for m in stem] == [LogConv2d, ContrastNorm2d]

@@ -133,13 +133,13 @@ def test_cast_shadow_falls_where_geometry_says() -> None:
 
 
 @pytest.mark.parametrize("size", [24, 48, 96])
-def test_coverage_and_centre_agree_with_the_projection(size: int) -> None:
+def test_coverage_and_center_agree_with_the_projection(size: int) -> None:
     camera = Camera(size, size, 2.2 * size, ((size - 1) / 2 + 0.3, (size - 1) / 2 - 0.2), 1.0)
     shot = show(SQUARE, [direction(0, 0)], [[1, 1, 1]], camera=camera)
     assert shot.coverage.sum() == pytest.approx((0.2 * 2.2 * size) ** 2, rel=0.04)
     y, x = np.mgrid[:size, :size]
-    centre = [(shot.coverage * x).sum() / shot.coverage.sum(), (shot.coverage * y).sum() / shot.coverage.sum()]
-    np.testing.assert_allclose(shot.landmarks[0], centre, atol=0.15)
+    center = [(shot.coverage * x).sum() / shot.coverage.sum(), (shot.coverage * y).sum() / shot.coverage.sum()]
+    np.testing.assert_allclose(shot.landmarks[0], center, atol=0.15)
     assert shot.visible.tolist() == [True, True, False]
 
 
@@ -244,7 +244,7 @@ def test_viola_jones_finds_frontally_lit_faces(frontal: LitFaces) -> None:
 
 def test_identities_are_told_apart(frontal: LitFaces) -> None:
     # Gallery: the light on the camera axis. Probes: the other six of subset 1. Cosine of the pixels of every other
-    # row and column, nearest neighbour.
+    # row and column, nearest neighbor.
     pixels = torch.nn.functional.normalize(frontal.image[:, 0, ::2, ::2].float().flatten(1))
     gallery = (frontal.azimuth == 0) & (frontal.elevation == 0)
     nearest = (pixels[~gallery] @ pixels[gallery].T).argmax(1)
@@ -273,11 +273,11 @@ def test_same_picture_whatever_pytorch_s_default_type(stage: Stage) -> None:
     torch.set_default_dtype(torch.float64)
     try:
         found = photo.photograph(scene, stage, 64).image
-        grey = photo.frontal_series(5, ((0.0, 0.0), (50.0, 0.0)), stage, 48, 42)
+        gray = photo.frontal_series(5, ((0.0, 0.0), (50.0, 0.0)), stage, 48, 42)
     finally:
         torch.set_default_dtype(torch.float32)
     assert np.array_equal(found, expected)
-    assert np.array_equal(grey, photo.frontal_series(5, ((0.0, 0.0), (50.0, 0.0)), stage, 48, 42))
+    assert np.array_equal(gray, photo.frontal_series(5, ((0.0, 0.0), (50.0, 0.0)), stage, 48, 42))
 
 
 def test_same_picture_whatever_the_batch_the_order_or_the_workers(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from facelight.data import landmarks as schemes
 from facelight_render import appearance, mesh
 from facelight_render.anchors import anchor_uv, anchors, surface_points
 from facelight_render.head import (
-    CENTRE,
+    CENTER,
     controls,
     expression_names,
     heads,
@@ -74,7 +74,7 @@ def test_ranges(batch):
         assert values.min() >= 0
         assert values.max() <= 1
     assert batch.vertices.isfinite().all()
-    assert batch.vertices.abs().max() < 0.4  # metres
+    assert batch.vertices.abs().max() < 0.4  # meters
 
 
 def test_frame(batch):
@@ -194,11 +194,11 @@ def test_silent_and_light():
 
 
 def test_identities_differ(batch):
-    flat, colour = batch.landmarks.flatten(1), batch.texture.flatten(1)
+    flat, color = batch.landmarks.flatten(1), batch.texture.flatten(1)
     for i in range(6):
         for j in range(i):
             assert (flat[i] - flat[j]).abs().max() > 0.002
-            assert (colour[i] - colour[j]).abs().mean() > 0.005
+            assert (color[i] - color[j]).abs().mean() > 0.005
 
 
 def test_population_is_mixed():
@@ -212,8 +212,8 @@ def test_population_is_mixed():
     assert pigment.min() < 0.1
     assert pigment.max() > 0.75
     shape = np.array([one.shape for one in many])
-    centre = np.array([CENTRE.get(name, 0.0) for name, _ in controls()])
-    assert np.abs(shape.mean(0) - centre).max() < 0.08
+    center = np.array([CENTER.get(name, 0.0) for name, _ in controls()])
+    assert np.abs(shape.mean(0) - center).max() < 0.08
 
 
 def test_left_and_right_nearly_alike():
@@ -274,11 +274,11 @@ def test_brow_landmarks_lie_on_the_surface_and_on_the_painted_edge(identities, b
         _, share = surface_points(uv)
         assert share.min() > -1e-3
         rows, cols = np.int64((1 - uv[:, 1]) * 256), np.int64(uv[:, 0] * 256)
-        grey = batch.texture[i, :3].mean(0).numpy()
+        gray = batch.texture[i, :3].mean(0).numpy()
         inner = [(2, 7), (10, 16)]  # an upper and a lower point of either brow
         for top, bottom in inner:
-            middle = grey[(rows[top] + rows[bottom]) // 2, (cols[top] + cols[bottom]) // 2]
-            above = grey[rows[top] - 4, cols[top]]
+            middle = gray[(rows[top] + rows[bottom]) // 2, (cols[top] + cols[bottom]) // 2]
+            above = gray[rows[top] - 4, cols[top]]
             if one.look.pigment < 0.5 and max(one.look.hair) < 0.2:
                 assert middle < 0.8 * above
 
@@ -398,7 +398,7 @@ def test_regions_partition_the_landmarks():
         (lambda: sample_parameters(-1), "seed: expected a number >= 0, got -1"),
         (lambda: sample_expression(0, 1.5), r"strength: expected a number in \[0, 1\], got 1.5"),
         (lambda: mean_shape_error(0), "at least 1 identity, got 0"),
-        (lambda: mean_shape_error(1, -1.0), "more than 0.2 metres, got -1.0"),
+        (lambda: mean_shape_error(1, -1.0), "more than 0.2 meters, got -1.0"),
         (lambda: schemes.mean_shape("ibug"), "expected 'wflw98' or 'w300_68', got 'ibug'"),
     ],
 )

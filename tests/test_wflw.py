@@ -177,7 +177,7 @@ def test_a_list_in_utf16_is_refused_with_its_line(tree: Path) -> None:
     assert wflw.verify(tree).damaged == (f"{path.name}, line 1: this is UTF-16 text: save it again as UTF-8",)
 
 
-def test_pictures_may_be_upper_case_and_have_hidden_neighbours(tree: Path) -> None:
+def test_pictures_may_be_upper_case_and_have_hidden_neighbors(tree: Path) -> None:
     folder = tree / "WFLW/WFLW_images/0--Parade"
     (folder / "one.jpg").rename(folder / "ONE.JPG")
     (folder / "._two.jpg").write_bytes(b"\0\5\x16\7")

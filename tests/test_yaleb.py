@@ -89,7 +89,7 @@ def test_incomplete_set_is_refused_by_name(tree: Path) -> None:
     assert "partial=True" in text
 
 
-@pytest.mark.parametrize("damage", ["cut", "size", "text", "empty", "colour"])
+@pytest.mark.parametrize("damage", ["cut", "size", "text", "empty", "color"])
 def test_damaged_files_are_named(tree: Path, damage: str) -> None:
     name = "yaleB01/yaleB01_P00A+035E+40.pgm"
     path = tree / "CroppedYale" / name
@@ -97,7 +97,7 @@ def test_damaged_files_are_named(tree: Path, damage: str) -> None:
         write(tree, name, cut=1)
     elif damage == "size":
         write(tree, name, shape=(168, 192))
-    elif damage == "colour":
+    elif damage == "color":
         path.write_bytes(cv2.imencode(".ppm", np.zeros((192, 168, 3), np.uint8))[1].tobytes())
     else:
         path.write_bytes(b"not a picture" * (damage == "text"))

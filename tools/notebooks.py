@@ -1,4 +1,4 @@
-"""Generate `notebooks/` from `book/`, one way: convert, execute, normalise. Only this script writes there.
+"""Generate `notebooks/` from `book/`, one way: convert, execute, normalize. Only this script writes there.
 
 `generate` handles the chapters whose notebook is missing, out of date or never executed (`--all`: every chapter). Where
 only text or the set-up cell has changed, which does nothing outside Colab, the stored outputs are kept.

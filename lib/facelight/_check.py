@@ -76,7 +76,7 @@ def images(x: Tensor, name: str = "x", *, channels: tuple[int, ...] | None = Non
     if x.ndim < 3 or 0 in x.shape[-3:]:
         raise ValueError(
             f"{name}: expected shape (*, C, H, W) with no empty axis, got {tuple(x.shape)}: "
-            "add a channel axis to a single grey image with x[None]"
+            "add a channel axis to a single gray image with x[None]"
         )
     if channels is not None and x.shape[-3] not in channels:
         wanted = " or ".join(str(c) for c in channels)
@@ -191,7 +191,7 @@ def _range_advice(low: float, high: float, name: str) -> str:
 
 def _light_advice(low: float, name: str) -> str:
     """What probably makes light of values that go down to `low`."""
-    without = "pass the image itself, in [0, 1], and leave out mean/std normalisation before this call"
+    without = "pass the image itself, in [0, 1], and leave out mean/std normalization before this call"
     if low < -0.5:
         return without
     return f"clamp what a bicubic resize or noise leaves below 0 with {name}.clamp(min=0); else {without}"

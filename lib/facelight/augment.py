@@ -19,7 +19,7 @@ class Augmentation:
 
     Args:
         flip: share of faces that are mirrored left to right.
-        rotation: largest angle, degrees; uniform in [-rotation, rotation], about the centre of the crop.
+        rotation: largest angle, degrees; uniform in [-rotation, rotation], about the center of the crop.
         scale: largest relative change of size, < 1; the factor is uniform in [1 - scale, 1 + scale].
         shift: largest shift to each side, a fraction of the crop's side; uniform.
     """

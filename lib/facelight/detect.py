@@ -39,8 +39,8 @@ class Boxes:
     Args:
         box: (*, 4), float32, x_min, y_min, x_max, y_max in pixels: rows y_min to y_max - 1 and columns x_min to
             x_max - 1 belong to it, so that its edges are 0, 0, W, H for a whole picture. Add -0.5 for coordinates in
-            which the centre of the top left pixel is (0, 0), as those of landmarks.
-        votes: (*), int64, neighbouring windows that agreed on it; 0 where nothing was found.
+            which the center of the top left pixel is (0, 0), as those of landmarks.
+        votes: (*), int64, neighboring windows that agreed on it; 0 where nothing was found.
     """
 
     box: Tensor
@@ -57,7 +57,7 @@ def detect_faces(
     *,
     cascade: str = "frontalface_alt2",
     scale_factor: float = 1.05,
-    min_neighbours: int = 3,
+    min_neighbors: int = 3,
     min_size: float = 0.2,
     border: float = 0.0,
     fill: str = "black",
@@ -65,17 +65,17 @@ def detect_faces(
     """Find the face in each picture: the box on which most windows of the cascade agree.
 
     Windows of the cascade's size, then larger ones, slide over the picture; each is accepted or rejected by stages of
-    thresholds on Haar features, differences of sums over rectangles, of the window normalised to unit variance.
+    thresholds on Haar features, differences of sums over rectangles, of the window normalized to unit variance.
     Accepted windows that lie close together become one box, their mean; `votes` is their number. One box a picture is
     kept, the one with most votes, of equal ones the widest. Where there is none the box is the whole picture, and
-    `found` is False. OpenCV also rejects every window whose standard deviation is below 10 grey levels: so a face in
-    the dark is missed although the normalised window does not depend on the light.
+    `found` is False. OpenCV also rejects every window whose standard deviation is below 10 gray levels: so a face in
+    the dark is missed although the normalized window does not depend on the light.
 
     Args:
-        x: pictures (*, C, H, W) with 1 or 3 channels, float in [0, 1]; colour is turned into luma, `to_grey`.
+        x: pictures (*, C, H, W) with 1 or 3 channels, float in [0, 1]; color is turned into luma, `to_gray`.
         cascade: one of `FACE_CASCADES`, named as OpenCV's file, without its prefix and suffix.
         scale_factor: > 1, from one size of window to the next.
-        min_neighbours: votes that a box needs, >= 1.
+        min_neighbors: votes that a box needs, >= 1.
         min_size: smallest face, as a share in (0, 1] of the picture's shorter side.
         border: width of a border that is added on all sides first, as a share >= 0 of the picture's shorter side,
             rounded to pixels. Crops cut inside the outline of the face need one, since a window must lie within.
@@ -99,7 +99,7 @@ def detect_faces(
     """
     x = _check.images(x, channels=(1, 3))
     _check.one_of(fill, FILLS, "fill")
-    _settings(scale_factor, min_neighbours)
+    _settings(scale_factor, min_neighbors)
     if not 0 < min_size <= 1:
         raise ValueError(f"min_size: expected a share of the shorter side in (0, 1], got {min_size}")
     if not 0 <= border < math.inf:
@@ -117,12 +117,12 @@ def detect_faces(
     whole = (0.0, 0.0, float(width), float(height))
     rows = []
     for picture in _bytes(x):
-        found = _best(classifier, np.pad(picture, margin, mode), scale_factor, min_neighbours, smallest)
+        found = _best(classifier, np.pad(picture, margin, mode), scale_factor, min_neighbors, smallest)
         rows.append((*(v - margin for v in found[:4]), found[4]) if found else (*whole, 0))
     return _boxes(rows, x.shape[:-3])
 
 
-def detect_parts(x: Tensor, box: Tensor, *, scale_factor: float = 1.05, min_neighbours: int = 3) -> Boxes:
+def detect_parts(x: Tensor, box: Tensor, *, scale_factor: float = 1.05, min_neighbors: int = 3) -> Boxes:
     """Find eyes and mouth in each face: each in the region of the face's box where it should be, see `REGIONS`.
 
     The region is cut out, what lies outside the picture repeating its edge, and resized as if the face were 140 pixels
@@ -133,7 +133,7 @@ def detect_parts(x: Tensor, box: Tensor, *, scale_factor: float = 1.05, min_neig
         x: pictures (*, C, H, W) with 1 or 3 channels, float in [0, 1].
         box: (*, 4), the face in each, as `detect_faces` gives it.
         scale_factor: > 1, from one size of window to the next.
-        min_neighbours: votes that a box needs, >= 1.
+        min_neighbors: votes that a box needs, >= 1.
 
     Returns:
         Boxes (*, 3, 4) in the order of `PARTS`, in the coordinates of x; found (*, 3).
@@ -150,11 +150,11 @@ def detect_parts(x: Tensor, box: Tensor, *, scale_factor: float = 1.05, min_neig
     Differs from the paper: it lists the nose among the parts.
     """
     x = _check.images(x, channels=(1, 3))
-    _settings(scale_factor, min_neighbours)
+    _settings(scale_factor, min_neighbors)
     faces = _whole_pixels(box, x)
     classifiers = [_classifier(PART_CASCADES[part]) for part in PARTS]
     rows = [
-        _part(part, classifier, picture, face, scale_factor, min_neighbours)
+        _part(part, classifier, picture, face, scale_factor, min_neighbors)
         for picture, face in zip(_bytes(x), faces, strict=True)
         for part, classifier in zip(PARTS, classifiers, strict=True)
     ]
@@ -189,8 +189,8 @@ def crop(x: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
     return _check.limited(together).to(x.dtype)  # the weights of a pixel sum to 1 up to rounding
 
 
-def to_grey(x: Tensor) -> Tensor:
-    """Luma of colour pictures: 0.299 R + 0.587 G + 0.114 B.
+def to_gray(x: Tensor) -> Tensor:
+    """Luma of color pictures: 0.299 R + 0.587 G + 0.114 B.
 
     Args:
         x: pictures (*, 3, H, W), float in [0, 1]; (*, 1, H, W) are returned as they are.
@@ -211,11 +211,11 @@ def to_grey(x: Tensor) -> Tensor:
     return (y * y.new_tensor(_LUMA).view(3, 1, 1)).sum(-3, keepdim=True).clamp(0, 1).to(x.dtype)  # up to rounding
 
 
-def _settings(scale_factor: float, min_neighbours: int) -> None:
+def _settings(scale_factor: float, min_neighbors: int) -> None:
     if not 1 < scale_factor < math.inf:
         raise ValueError(f"scale_factor: expected a number > 1, got {scale_factor}: 1.05 enlarges by 5 %")
-    if not isinstance(min_neighbours, int) or min_neighbours < 1:
-        raise ValueError(f"min_neighbours: expected a whole number >= 1, got {min_neighbours!r}")
+    if not isinstance(min_neighbors, int) or min_neighbors < 1:
+        raise ValueError(f"min_neighbors: expected a whole number >= 1, got {min_neighbors!r}")
 
 
 def _classifier(name: str) -> Any:
@@ -238,13 +238,13 @@ def _file(name: str) -> Path:
 
 
 def _best(
-    classifier: Any, picture: np.ndarray, scale_factor: float, min_neighbours: int, smallest: int
+    classifier: Any, picture: np.ndarray, scale_factor: float, min_neighbors: int, smallest: int
 ) -> tuple[int, int, int, int, int] | None:
     """x_min, y_min, x_max, y_max and votes of the box with most votes."""
     width, height = classifier.getOriginalWindowSize()
     least = (smallest, round(smallest * height / width))
     boxes, votes = classifier.detectMultiScale2(
-        picture, scaleFactor=scale_factor, minNeighbors=min_neighbours, minSize=least
+        picture, scaleFactor=scale_factor, minNeighbors=min_neighbors, minSize=least
     )
     if not len(boxes):
         return None
@@ -254,7 +254,7 @@ def _best(
 
 
 def _part(
-    part: str, classifier: Any, picture: np.ndarray, face: Sequence[int], scale_factor: float, min_neighbours: int
+    part: str, classifier: Any, picture: np.ndarray, face: Sequence[int], scale_factor: float, min_neighbors: int
 ) -> tuple[float, ...]:
     """x_min, y_min, x_max, y_max and votes of a part of one face; the region that was searched and 0 if not found."""
     x, y, width, height = face[0], face[1], face[2] - face[0], face[3] - face[1]
@@ -264,16 +264,16 @@ def _part(
     size = [max(1, round(scale * (region[i + 2] - region[i]))) for i in (0, 1)]
     cut = _cut(torch.from_numpy(picture), region).numpy()
     cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    found = _best(classifier, cut, scale_factor, min_neighbours, round(SMALLEST[part] * _FACE))
+    found = _best(classifier, cut, scale_factor, min_neighbors, round(SMALLEST[part] * _FACE))
     if found is None:
         return (*region, 0)
     return (*(v / scale + o for v, o in zip(found[:4], (x0, y0) * 2, strict=True)), found[4])
 
 
 def _bytes(x: Tensor) -> np.ndarray:
-    """Grey levels (N, H, W), uint8."""
-    grey = to_grey(_check.precise(x.detach()))
-    return (grey * 255).round().byte().reshape(-1, *x.shape[-2:]).cpu().numpy()
+    """Gray levels (N, H, W), uint8."""
+    gray = to_gray(_check.precise(x.detach()))
+    return (gray * 255).round().byte().reshape(-1, *x.shape[-2:]).cpu().numpy()
 
 
 def _whole_pixels(box: Tensor, x: Tensor) -> list[list[int]]:

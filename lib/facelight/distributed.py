@@ -52,7 +52,7 @@ def place() -> tuple[int, int]:
 def parallel(model: nn.Module) -> nn.Module:
     """The network, wrapped so that gradients are averaged over the processes; itself when alone.
 
-    On GPUs batch normalisation takes its statistics from all rows of a batch (`SyncBatchNorm`, put into `model`). On
+    On GPUs batch normalization takes its statistics from all rows of a batch (`SyncBatchNorm`, put into `model`). On
     CPUs, where PyTorch has no such layer, each process takes those of its own rows: another network, a little noisier.
     """
     if place()[1] == 1:

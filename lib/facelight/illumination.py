@@ -23,7 +23,7 @@ def srgb_to_linear(x: Tensor) -> Tensor:
         TypeError: x is not a floating-point tensor.
         ValueError: wrong shape, or values outside [0, 1].
 
-    >>> srgb_to_linear(torch.tensor([[[0.5]]]))  # half the grey level is a fifth of the light
+    >>> srgb_to_linear(torch.tensor([[[0.5]]]))  # half the gray level is a fifth of the light
     tensor([[[0.2140]]])
 
     Source: IEC 61966-2-1:1999.
@@ -231,7 +231,7 @@ def sensor_noise(
     torch.Size([1, 3, 4, 4])
 
     Source: Foi, Trimeche, Katkovnik, Egiazarian (2008), doi:10.1109/TIP.2008.2001399.
-    Differs from the source: the noise is independent between colour channels, as without demosaicing.
+    Differs from the source: the noise is independent between color channels, as without demosaicing.
     """
     x = _check.images(x)
     _check.positive(photons, "photons")

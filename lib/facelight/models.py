@@ -18,13 +18,13 @@ RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
 BACKBONES = (*RESNETS, "vgg16", "vgg16_small", "inception_v3")
 _SMALLEST_SIDE = {"vgg16": 32, "vgg16_small": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and deviations that its weights expect
-_CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
+_CENTERD = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
 
 Stem = Callable[[nn.Conv2d], nn.Module]
 
 
 class FaceNet(nn.Module):
-    """A checked input, an optional normalisation, a body: what both networks of this module share.
+    """A checked input, an optional normalization, a body: what both networks of this module share.
 
     Attributes:
         normalize: `Normalize` for ImageNet weights under a linear stem, `Identity` otherwise.
@@ -68,7 +68,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise x: (B, 3, H, W)."""
+        """Normalize x: (B, 3, H, W)."""
         return (x - self.mean) / self.std
 
 
@@ -143,12 +143,12 @@ def landmark_regressor(
         dropout: probability in the head, in [0, 1).
         weights: None for random weights, or "imagenet": torchvision's IMAGENET1K_V1, downloaded on first use into
             the `torch.hub` directory (`TORCH_HOME`) and checked against their hash. Under a linear stem the network
-            then normalises its input by the ImageNet mean and standard deviation; a `stem` of yours gets the image
+            then normalizes its input by the ImageNet mean and standard deviation; a `stem` of yours gets the image
             as it is, because a logarithm needs light >= 0.
 
     Returns:
         A network from images (B, 3, H, W) in [0, 1] to landmarks (B, K, 2), fractions of width and height, without
-        output activation. A grey image (B, 1, H, W) is repeated to three channels.
+        output activation. A gray image (B, 1, H, W) is repeated to three channels.
 
     Raises:
         ValueError: unknown backbone or weights, or a number out of range.
@@ -189,18 +189,18 @@ def face_classifier(
     Args:
         backbone: "resnet18", "resnet34", "resnet50", "vgg16" or "inception_v3"; or, for small pictures and few
             of them, with a quarter of the weights, "resnet18_c4", ResNet-18 up to its stage conv4, or "vgg16_small",
-            VGG16 with batch normalisation after each convolution and the mean of the last map instead of its 7x7 cells.
+            VGG16 with batch normalization after each convolution and the mean of the last map instead of its 7x7 cells.
             The ResNets take any size; VGG16 at least 32x32 and Inception-v3 at least 75x75 pixels (made for 224 and
             299).
         num_classes: number of identities.
         stem: as in `landmark_regressor`.
         dropout: probability before the last layer, in [0, 1) (in VGG16: of both its dropout layers); None keeps the
             body's own, 0.5 in VGG16 and Inception-v3, 0 in the ResNets.
-        weights: None or "imagenet", as in `landmark_regressor`. Inception-v3 normalises by 0.5 and 0.5, as its
+        weights: None or "imagenet", as in `landmark_regressor`. Inception-v3 normalizes by 0.5 and 0.5, as its
             weights expect.
 
     Returns:
-        A network from images (B, 3, H, W) in [0, 1] to scores (B, num_classes), for `cross_entropy`. A grey image
+        A network from images (B, 3, H, W) in [0, 1] to scores (B, num_classes), for `cross_entropy`. A gray image
         (B, 1, H, W) is repeated to three channels. Inception-v3 has no auxiliary classifier, so that it returns one
         tensor in training, too.
 
@@ -243,7 +243,7 @@ def _face_net(
         name, conv = next((n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d))
         body.set_submodule(name, stem(conv))
     elif weights is not None:
-        normalize = Normalize(*(_CENTRED if backbone == "inception_v3" else IMAGENET))
+        normalize = Normalize(*(_CENTERD if backbone == "inception_v3" else IMAGENET))
     return FaceNet(body, normalize, _SMALLEST_SIDE.get(backbone, 1), num_landmarks)
 
 

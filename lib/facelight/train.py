@@ -127,7 +127,7 @@ def fit(
 
     Within `distributed.processes`, under `torchrun`, every process makes the same batches and trains on its own rows of
     each, and the first one keeps the checkpoint. The gradient is that of one process, so is the loss; what drops out
-    differs, and so does batch normalisation on CPUs, see `distributed.parallel`.
+    differs, and so does batch normalization on CPUs, see `distributed.parallel`.
 
     Args:
         model: on the device that it is to be trained on.

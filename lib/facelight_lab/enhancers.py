@@ -77,7 +77,7 @@ def modified_clahe(
 
 
 def fingerprint(enhancer: Enhancer) -> list[float]:
-    """Mean, standard deviation and steepest step of a fixed picture after the enhancer, in grey levels.
+    """Mean, standard deviation and steepest step of a fixed picture after the enhancer, in gray levels.
 
     A record keeps it. If it is another one today, the enhancer or a default of it has changed, and the record is stale.
     """

@@ -15,14 +15,14 @@ from facelight.layers import LogConv2d
 from facelight.precision import no_autocast
 
 LEVEL = 0.45  # mean of ImageNet's pictures, which divided pictures are given
-DARKEST = 0.1 / 255  # added to local means: far below one grey level
+DARKEST = 0.1 / 255  # added to local means: far below one gray level
 
 
 class Precise(nn.Module):
     """A layer that computes in float32 under autocast and leaves its output so.
 
     All variants have their first layer in it, so that they do not differ in precision; and gamma's gradient, a
-    difference of large numbers in front of batch normalisation, is not lost in the rounding of bfloat16.
+    difference of large numbers in front of batch normalization, is not lost in the rounding of bfloat16.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -58,7 +58,7 @@ class LocalLevel(nn.Module):
     """Compare each pixel with its surroundings, in one of three ways.
 
     "mean": level x / (m + e), divided by the local mean; "contrast": (x - m) / (m + e), Weber's; "energy":
-    level x / sqrt(m2 + e^2), divided by the root of the local mean of squares, divisive normalisation.
+    level x / sqrt(m2 + e^2), divided by the root of the local mean of squares, divisive normalization.
 
     Args:
         how: as above.
@@ -92,8 +92,8 @@ class LinearLight(nn.Module):
         return illumination.srgb_to_linear(x)
 
 
-class ColourInvariantEdges(nn.Module):
-    """Edges of three colour channels relative to the light, as a logarithm, normalised over the image.
+class ColorInvariantEdges(nn.Module):
+    """Edges of three color channels relative to the light, as a logarithm, normalized over the image.
 
     Smoothed at a trained scale, the opponent channels E, E', E'' have the gradients g; the result is
     ln(sum |g|^2 / E^2 + e), minus its mean, over its deviation, three times.

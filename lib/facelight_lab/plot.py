@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-# Okabe and Ito (2008): eight colours that readers with any colour vision can tell apart.
-COLOURS = {
+# Okabe and Ito (2008): eight colors that readers with any color vision can tell apart.
+COLORS = {
     "black": "#000000",
     "orange": "#E69F00",
     "sky": "#56B4E9",
@@ -49,7 +49,7 @@ def image_grid(
     size: float = 1.6,
     landmarks: Sequence[Tensor | np.ndarray] | None = None,
 ) -> Figure:
-    """Images side by side without axes, grey images on the full scale from 0 to 1.
+    """Images side by side without axes, gray images on the full scale from 0 to 1.
 
     Args:
         images: each (C, H, W) or (H, W), uint8 or float in [0, 1].
@@ -72,7 +72,7 @@ def image_grid(
             axis.set_title(titles[i])
         if landmarks is not None:
             points = np.asarray(landmarks[i])
-            axis.plot(points[:, 0], points[:, 1], ".", color=COLOURS["orange"], markersize=2)
+            axis.plot(points[:, 0], points[:, 1], ".", color=COLORS["orange"], markersize=2)
     return figure
 
 

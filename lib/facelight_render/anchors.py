@@ -3,7 +3,7 @@
 The anchors were found on the mean head, seen from the front:
 
 - eyes: the edge between skin and eyeball, divided evenly between the corners; pupils: the middle of the eyeball;
-- lips: the edge of the lips' colour and the line where they part, at the places across the mouth where real faces have
+- lips: the edge of the lips' color and the line where they part, at the places across the mouth where real faces have
   them; 88 to 95 coincide in pairs while the mouth is shut and part with it;
 - contour, nose, and the mean brow: the skin point that lies at, or nearest to, the mean of real near-frontal faces. The
   contour is thus a fixed curve from ear to ear along the jaw. WFLW's annotators followed the visible outline instead,
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facelight_render.mesh import DECIMETRE, mesh, unroll
+from facelight_render.mesh import DECIMETER, mesh, unroll
 
 
 @functools.cache
@@ -35,7 +35,7 @@ def anchors() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
 def anchor_uv() -> npt.NDArray[np.float64]:
     """Texture coordinates (98, 2) of the landmarks on the skin's map; the pupils' lie between their lids."""
     corners, share = anchors()
-    return unroll((mesh().rest[corners] * share[..., None]).sum(1) / DECIMETRE)
+    return unroll((mesh().rest[corners] * share[..., None]).sum(1) / DECIMETER)
 
 
 @functools.cache

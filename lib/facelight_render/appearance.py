@@ -1,4 +1,4 @@
-"""What colours a head: sampling of a `Look`, and painting it into a texture. Shape: `head`; fixed maps: `layers`.
+"""What colors a head: sampling of a `Look`, and painting it into a texture. Shape: `head`; fixed maps: `layers`.
 
 Skin is painted as optical density: the logarithm of the albedo is linear in the maps of `layers`, so that blood,
 pigment and make-up multiply as filters do. Hair, cloth, brows and eyes cover what lies below.
@@ -32,20 +32,20 @@ _DARK_IRIS: tuple[Rgb, ...] = ((0.04, 0.02, 0.012), (0.07, 0.035, 0.018), (0.12,
 _LIGHT_IRIS: tuple[Rgb, ...] = ((0.075, 0.085, 0.035), (0.065, 0.105, 0.16), (0.10, 0.12, 0.135))
 _DARK_HAIR: tuple[Rgb, ...] = ((0.012, 0.010, 0.009), (0.022, 0.014, 0.010), (0.035, 0.021, 0.014))
 _LIGHT_HAIR: tuple[Rgb, ...] = ((0.08, 0.047, 0.026), (0.16, 0.10, 0.055), (0.36, 0.25, 0.13), (0.20, 0.07, 0.03))
-_GREY: Rgb = (0.42, 0.41, 0.39)
+_GRAY: Rgb = (0.42, 0.41, 0.39)
 
 
 @dataclass(frozen=True)
 class Look:
-    """Appearance of one identity; colours are linear-light albedos.
+    """Appearance of one identity; colors are linear-light albedos.
 
     Args:
         pigment: of the skin, 0 light to 1 dark.
         blush, lips, freckles, wrinkles, socket: strengths, about 0 to 1.
         brow: (darkness 0 to 1, lift, thickness as a factor of the mean, arch); lift and arch in texture units.
-        iris, hair, cloth: colours.
+        iris, hair, cloth: colors.
         style: one of `HAIR_STYLES`.
-        recession: of the hairline, decimetres. volume: of the hair on top and at the sides, centimetres.
+        recession: of the hairline, decimeters. volume: of the hair on top and at the sides, centimeters.
         beard: one of `BEARDS`.
     """
 
@@ -70,7 +70,7 @@ def _mix(a: Rgb, b: Rgb, share: float) -> Rgb:
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[Rgb]) -> Rgb:
-    """A colour between two neighbours of a list."""
+    """A color between two neighbors of a list."""
     i = int(rng.integers(len(choices)))
     return _mix(choices[i], choices[max(i - 1, 0)], float(rng.random()) * 0.6)
 
@@ -80,8 +80,8 @@ def sample_look(rng: np.random.Generator, gender: float, age: float, ancestry: S
     female = gender > 0.5
     pigment = float(np.clip(np.dot(ancestry, (0.80, 0.34, 0.16)) + rng.normal(0, 0.10), 0, 1))
     fair = ancestry[2] > 0.45 and pigment < 0.42
-    colour = _pick(rng, _LIGHT_HAIR if fair and rng.random() < 0.7 else _DARK_HAIR)
-    grey = float(np.clip((age - 0.55) * 2.5 + rng.normal(0, 0.2), 0, 1)) if age > 0.35 else 0.0
+    color = _pick(rng, _LIGHT_HAIR if fair and rng.random() < 0.7 else _DARK_HAIR)
+    gray = float(np.clip((age - 0.55) * 2.5 + rng.normal(0, 0.2), 0, 1)) if age > 0.35 else 0.0
     styles = (0.01, 0.08, 0.16, 0.2, 0.27, 0.23, 0.05) if female else (0.14, 0.26, 0.46, 0.02, 0.02, 0.03, 0.07)
     beards = (1.0, 0.0, 0.0, 0.0) if female else (0.48, 0.28, 0.08, 0.16)
     return Look(
@@ -98,7 +98,7 @@ def sample_look(rng: np.random.Generator, gender: float, age: float, ancestry: S
             float(rng.normal(0.002 if female else 0.0, 0.003)),
         ),
         iris=_pick(rng, _LIGHT_IRIS if fair and rng.random() < 0.65 else _DARK_IRIS),
-        hair=_mix(colour, _GREY, grey),
+        hair=_mix(color, _GRAY, gray),
         cloth=tuple(float(x) for x in rng.uniform(0.02, 0.5) * rng.uniform(0.65, 1.0, 3)),  # type: ignore[arg-type]
         style=str(rng.choice(HAIR_STYLES, p=styles)),
         recession=float(np.clip(abs(rng.normal(0, 0.05)) + (0 if female else 0.4 * age * rng.random()), 0, 0.5)),
@@ -177,14 +177,14 @@ def _roll(look_seed: int, size: int) -> tuple[int, int]:
     return int(rng.integers(size)), int(rng.integers(size))
 
 
-def _flat(colour: Sequence[float]) -> Tensor:
-    """A colour (3, 1, 1), float32 whatever PyTorch's default is."""
-    return torch.tensor(colour, dtype=torch.float32)[:, None, None]
+def _flat(color: Sequence[float]) -> Tensor:
+    """A color (3, 1, 1), float32 whatever PyTorch's default is."""
+    return torch.tensor(color, dtype=torch.float32)[:, None, None]
 
 
-def _cover(target: Tensor, colour: Tensor, alpha: Tensor) -> None:
-    """Blend a colour over a region in place."""
-    target.lerp_(colour.expand_as(target), alpha.expand_as(target))
+def _cover(target: Tensor, color: Tensor, alpha: Tensor) -> None:
+    """Blend a color over a region in place."""
+    target.lerp_(color.expand_as(target), alpha.expand_as(target))
 
 
 def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
@@ -205,8 +205,8 @@ def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
         alpha += 1 / (1 + np.exp(-3.0 * np.minimum(inside, ends).clip(-8, 8)))
     hairy = 0.90 + 0.10 * strands[rows, cols].numpy().clip(-1.5, 1.0)
     cover = torch.from_numpy((alpha.clip(0, 1) * hairy * look.brow[0]).astype(np.float32))
-    colour = _flat(_mix(look.hair, (0.02, 0.014, 0.01), 0.6))
-    _cover(texture[:3, rows, cols], colour, cover)
+    color = _flat(_mix(look.hair, (0.02, 0.014, 0.01), 0.6))
+    _cover(texture[:3, rows, cols], color, cover)
 
 
 def _paint_hair(texture: Tensor, look: Look, maps: dict[str, Tensor], strands: Tensor) -> None:
@@ -256,9 +256,9 @@ def _eye_maps(size: int) -> dict[str, npt.NDArray[np.float64]]:
 
 def _paint_eye(texture: Tensor, look: Look) -> None:
     view, maps = _patch(texture, EYE_PATCH), _eye_maps(texture.shape[-1])
-    colour = maps["sclera"] + (np.array(look.iris)[:, None, None] * maps["iris"] - maps["sclera"]) * maps["inside"]
-    colour = colour + (0.008 - colour) * maps["pupil"]
-    view[:3] = torch.from_numpy(colour.astype(np.float32))
+    color = maps["sclera"] + (np.array(look.iris)[:, None, None] * maps["iris"] - maps["sclera"]) * maps["inside"]
+    color = color + (0.008 - color) * maps["pupil"]
+    view[:3] = torch.from_numpy(color.astype(np.float32))
     view[3] = 0.9
 
 
@@ -292,8 +292,8 @@ def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int],
         loose = _patch(one, HAIR_PATCH)
         loose[:3] = _flat(look.hair) * (0.28 * _patch(strands[None], HAIR_PATCH)).exp()
         loose[3] = 0.35
-        for patch, colour, gloss in ((INNER_PATCH, (0.05, 0.012, 0.012), 0.3), (TEETH_PATCH, (0.5, 0.46, 0.38), 0.6)):
+        for patch, color, gloss in ((INNER_PATCH, (0.05, 0.012, 0.012), 0.3), (TEETH_PATCH, (0.5, 0.46, 0.38), 0.6)):
             area = _patch(one, patch)
-            area[:3], area[3] = _flat(colour), gloss
+            area[:3], area[3] = _flat(color), gloss
         _paint_eye(one, look)
     return texture.clamp_(0, 1)

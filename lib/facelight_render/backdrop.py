@@ -15,7 +15,7 @@ SHARPNESS = 16  # sub-pixel steps of OpenCV's polygon coordinates, 2 ** 4
 
 
 def background(kind: str, seed: int, size: int) -> Floats:
-    """Background in linear light with mean about 0.18 (a grey card), the same at every size.
+    """Background in linear light with mean about 0.18 (a gray card), the same at every size.
 
     Args:
         kind: "gradient", "blobs", "stripes" or "noise".
@@ -57,7 +57,7 @@ def occluder(kind: str, seed: int, landmarks: Floats, size: int) -> tuple[Floats
 
     Args:
         kind: "glasses", "sunglasses", "mask" (over mouth and nose), "hand" (fingers) or "box" (an edge of something).
-        seed: its place and colour.
+        seed: its place and color.
         landmarks: (98, 2), pixels, WFLW order.
         size: side of the picture in pixels.
 

@@ -25,7 +25,7 @@ RECESSION = 0.40
 
 
 def above_line(points: Array, line: tuple[float, ...]) -> Array:
-    """Height of points (..., 3) above a line that runs around the head, decimetres."""
+    """Height of points (..., 3) above a line that runs around the head, decimeters."""
     angle = np.degrees(np.abs(np.arctan2(points[..., 0], points[..., 2] - SKULL[2])))
     return points[..., 1] - np.interp(angle, LINE_ANGLES, line)
 
@@ -98,7 +98,7 @@ def _curtain(length: float) -> Array:
 def hair_rows(points: Array, scalp: npt.NDArray[np.bool_]) -> dict[str, Array]:
     """Displacements (V + curtain, 3) for the head's vertices (V, 3) of which `scalp` may carry hair.
 
-    Coefficient 1 of `top` and `sides` is a centimetre of hair, of which `recede` takes away what lies within
+    Coefficient 1 of `top` and `sides` is a centimeter of hair, of which `recede` takes away what lies within
     `RECESSION` of the hairline in front; `cap` is a woollen cap; `bob` and `long` show the
     curtain to the chin and to the shoulders (their coefficients sum to 0 or 1).
     """

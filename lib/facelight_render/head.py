@@ -38,8 +38,8 @@ SPREAD = {
     "head-fat-decr-incr": 0.2,
     "eye-trans-in-out": 0.15,
 }
-# Centre of the population, fitted so that the mean landmarks are those of real near-frontal faces.
-CENTRE = {
+# Center of the population, fitted so that the mean landmarks are those of real near-frontal faces.
+CENTER = {
     "cheek-volume-decr-incr": 0.08,
     "chin-bones-decr-incr": 0.1,
     "chin-height-decr-incr": 0.23,
@@ -70,7 +70,7 @@ class Heads:
     """A batch of heads ready to render.
 
     Args:
-        vertices: (B, V, 3), float32, metres; x to the right of the picture (the subject's left), y up, z towards the
+        vertices: (B, V, 3), float32, meters; x to the right of the picture (the subject's left), y up, z towards the
             camera; the origin is the midpoint of that head's outer eye corners.
         faces: (F, 3), int32, shared, outward winding.
         uv: (F, 3, 2), float32, in [0, 1], texture coordinates per face corner, shared; u to the right of the picture,
@@ -78,7 +78,7 @@ class Heads:
             [1 - (row + 1) / T, 1 - row / T].
         texture: (B, 4, T, T), float32: linear-light albedo R, G, B in [0, 1], and gloss in [0, 1] (0 matt, about 0.3
             skin, 1 wet eyeball: both strength and sharpness of the highlight).
-        landmarks: (B, 98, 3), float32, metres, same frame, in WFLW's order.
+        landmarks: (B, 98, 3), float32, meters, same frame, in WFLW's order.
     """
 
     vertices: Tensor
@@ -102,7 +102,7 @@ class HeadParameters:
         weight: -1 thin to 1 heavy.
         ancestry: shares of MakeHuman's three ancestry targets, sum 1.
         shape: one coefficient per local change, in the order of `controls`.
-        look: colours, brows, hair, beard.
+        look: colors, brows, hair, beard.
         make_up: strength, 0 none to 1 strong.
     """
 
@@ -125,13 +125,13 @@ def controls() -> tuple[tuple[str, str], ...]:
 
 @functools.cache
 def _population() -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Per local change: number of its category, centre, spread, and spread of its difference between the sides."""
+    """Per local change: number of its category, center, spread, and spread of its difference between the sides."""
     names = [name for name, _ in controls()]
     category = np.unique(names, return_inverse=True)[1]
-    centre = np.array([CENTRE.get(name, 0.0) for name in names])
+    center = np.array([CENTER.get(name, 0.0) for name in names])
     spread = np.array([SPREAD.get(name, DEFAULT_SPREAD) for name in names])
     sided = np.array([side != "unsided" for _, side in controls()])
-    return category, centre, spread, ASYMMETRY * (sided & (spread > 0))
+    return category, center, spread, ASYMMETRY * (sided & (spread > 0))
 
 
 def sample_parameters(seed: int) -> HeadParameters:
@@ -152,9 +152,9 @@ def sample_parameters(seed: int) -> HeadParameters:
     if seed < 0:
         raise ValueError(f"seed: expected a number >= 0, got {seed}")
     rng = np.random.default_rng([20, seed])
-    category, centre, spread, uneven = _population()
+    category, center, spread, uneven = _population()
     common = rng.normal(size=category.max() + 1).clip(-2.2, 2.2)
-    shape = centre + spread * common[category] + uneven * rng.normal(size=len(category)).clip(-2, 2)
+    shape = center + spread * common[category] + uneven * rng.normal(size=len(category)).clip(-2, 2)
     gender = float(np.clip(rng.normal(rng.integers(2), 0.15), 0, 1))
     shares = rng.dirichlet([0.6] * 3)
     ancestry = (float(shares[0]), float(shares[1]), float(shares[2]))
@@ -271,7 +271,7 @@ def reference() -> Tensor:
     The lips are parted so that ambient occlusion found on it leaves the teeth visible.
     """
     middle = sample_parameters(0)
-    shape = tuple(CENTRE.get(name, 0.0) for name, _ in controls())
+    shape = tuple(CENTER.get(name, 0.0) for name, _ in controls())
     look = dataclasses.replace(middle.look, style="short", recession=0.0, volume=(1.5, 0.8))
     share = 1 / 3
     average = dataclasses.replace(

@@ -16,7 +16,7 @@ from facelight_render.mesh import roll_up
 Array = npt.NDArray[np.float64]
 
 SUPERSAMPLING = 4
-NECKLINE = 6.05  # height of the clothes' edge, decimetres
+NECKLINE = 6.05  # height of the clothes' edge, decimeters
 STACK = (
     "even", "blush", "lips", "parting", "socket", "lashes", "shadow", "nostrils", "beard", "moustache", "wrinkles",
     "freckles", "blotch", "pores",
@@ -25,7 +25,7 @@ STACK = (
 
 @functools.cache
 def grid(size: int) -> tuple[Array, Array]:
-    """Texture coordinates u, v, each (size, size), of the texels' centres."""
+    """Texture coordinates u, v, each (size, size), of the texels' centers."""
     steps = (np.arange(size) + 0.5) / size
     u, v = np.meshgrid(steps, 1 - steps)
     return u, v

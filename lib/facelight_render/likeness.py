@@ -14,7 +14,7 @@ def mean_synthetic_shape(count: int = 200, distance: float | None = None) -> npt
 
     Args:
         count: number of identities, at least 1; seeds 0 to `count` - 1.
-        distance: of the camera from the eyes in metres; none: orthographic.
+        distance: of the camera from the eyes in meters; none: orthographic.
 
     Raises:
         ValueError: count below 1, or a distance that is not positive.
@@ -22,15 +22,15 @@ def mean_synthetic_shape(count: int = 200, distance: float | None = None) -> npt
     if count < 1:
         raise ValueError(f"count: expected at least 1 identity, got {count}")
     if distance is not None and not distance > 0.2:
-        raise ValueError(f"distance: expected more than 0.2 metres, got {distance}")
+        raise ValueError(f"distance: expected more than 0.2 meters, got {distance}")
     total = np.zeros((98, 2))
     for seed in range(count):
         points = shapes([sample_parameters(seed)])[1][0].double().numpy()
         flat = points[:, :2] if distance is None else points[:, :2] / (distance - points[:, 2:]) * distance
         left, right = flat[60], flat[72]
         across = (right - left) / np.linalg.norm(right - left) ** 2
-        centred = flat - (left + right) / 2
-        upright = np.stack([centred @ across, centred @ np.array([across[1], -across[0]])], 1)
+        centered = flat - (left + right) / 2
+        upright = np.stack([centered @ across, centered @ np.array([across[1], -across[0]])], 1)
         total += upright
     return total / count
 
@@ -40,7 +40,7 @@ def mean_shape_error(count: int = 200, distance: float | None = None) -> dict[st
 
     Args:
         count: number of identities.
-        distance: of the camera in metres; none: orthographic.
+        distance: of the camera in meters; none: orthographic.
 
     Returns:
         Mean and largest distance of each of the regions of `REGIONS_98` and of "all", in units of the distance of the

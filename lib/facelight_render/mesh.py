@@ -23,14 +23,14 @@ from facelight_render.hair import STORE, curtain_carriers, curtain_faces, curtai
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-DECIMETRE = 0.1
+DECIMETER = 0.1
 SHOULDER_HEIGHT = 5.0
 EYE_PATCH = (0.005, 0.005, 0.135)  # u0, v0, side: frontal picture of either eyeball, shared by both
 INNER_PATCH = (0.16, 0.01, 0.12)  # mouth cavity
 TEETH_PATCH = (0.30, 0.01, 0.12)
 EAR_PATCH = (0.84, 0.005, 0.135)  # either ear from the side, shared by both
 HAIR_PATCH = (0.44, 0.005, 0.38, 0.135)  # u0, v0, width, height: strands run along v
-AXIS_DEPTH = 0.45  # of the cylinder on which the skin is unrolled, decimetres
+AXIS_DEPTH = 0.45  # of the cylinder on which the skin is unrolled, decimeters
 _HEIGHTS, _ROWS = (5.5, 6.1, 7.7, 8.5), (0.16, 0.21, 0.88, 0.995)
 _ANGLES, _COLUMNS = np.radians((0.0, 45.0, 70.0, 100.0, 180.0)), (0.0, 0.56, 0.72, 0.87, 1.0)
 
@@ -46,7 +46,7 @@ class Mesh:
     Args:
         source: (V,), index in MakeHuman's base mesh of each vertex, or of the one it moves with (loose hair); the
             first `body` ones are sorted.
-        rest: (V, 3), base positions, metres, MakeHuman's frame (x to the subject's left, y up, z forward).
+        rest: (V, 3), base positions, meters, MakeHuman's frame (x to the subject's left, y up, z forward).
         faces: (F, 3), outward winding.
         uv: (F, 3, 2), in [0, 1].
         body: number of vertices that are not loose hair.
@@ -123,7 +123,7 @@ def _islands(vertices: Array, quads: Index, texture_quads: Index, count: int) ->
 
 
 def unroll(points: Array) -> Array:
-    """Texture coordinates (..., 2) of skin points (..., 3) in decimetres: angle about a vertical axis, height.
+    """Texture coordinates (..., 2) of skin points (..., 3) in decimeters: angle about a vertical axis, height.
 
     The angle's scale is larger in front than at the back of the head, the height's larger on the face.
     """
@@ -133,7 +133,7 @@ def unroll(points: Array) -> Array:
 
 
 def roll_up(u: Array, v: Array) -> Array:
-    """Points (..., 3) on a cylinder of radius one decimetre that `unroll` maps to the given texture coordinates."""
+    """Points (..., 3) on a cylinder of radius one decimeter that `unroll` maps to the given texture coordinates."""
     angle = np.sign(u - 0.5) * np.interp(np.abs(u - 0.5) / 0.48, _COLUMNS, _ANGLES)
     return np.stack([np.sin(angle), np.interp(v, _ROWS, _HEIGHTS), AXIS_DEPTH + np.cos(angle)], -1)
 
@@ -193,7 +193,7 @@ def mesh() -> Mesh:
     add(loose, loose_uv, 5)
     return Mesh(
         source=np.concatenate([source, source[curtain_carriers(rest)]]),
-        rest=np.concatenate([rest, np.tile(STORE, (curtain_size(), 1))]) * DECIMETRE,
+        rest=np.concatenate([rest, np.tile(STORE, (curtain_size(), 1))]) * DECIMETER,
         faces=np.concatenate([joined.reshape(-1, 3), loose]),
         uv=np.concatenate(uv),
         body=len(source),
@@ -202,12 +202,12 @@ def mesh() -> Mesh:
 
 
 def _read_target(path: Path) -> npt.NDArray[np.float32]:
-    """Displacement (19158, 3) in metres of the base mesh's vertices from a MakeHuman target file."""
+    """Displacement (19158, 3) in meters of the base mesh's vertices from a MakeHuman target file."""
     content = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
     words = " ".join(line for line in content.splitlines() if not line.startswith("#")).split()
     rows = np.array(words, np.float32).reshape(-1, 4)
     full = np.zeros((19158, 3), np.float32)
-    full[rows[:, 0].astype(np.int64)] = rows[:, 1:] * DECIMETRE
+    full[rows[:, 0].astype(np.int64)] = rows[:, 1:] * DECIMETER
     return full
 
 
@@ -229,7 +229,7 @@ class Basis:
     """Linear shape basis: vertices = rest + weights @ rows.
 
     Args:
-        rows: (K, V, 3), float32, metres.
+        rows: (K, V, 3), float32, meters.
         names: K names: `phenotype:<gender>-<age>-<weight>`, `ancestry:<ancestry>-<gender>-<age>`,
             `local:<category>:<side>`, `action:<facial action>`,
             `hair:<style>`; in this order.
@@ -291,6 +291,6 @@ def basis() -> Basis:
     body = mesh().body
     skin = np.isin(np.arange(body), mesh().faces[mesh().part == 0])
     scalp = skin & (ear_amount()[mesh().source[:body]] < 0.1)
-    for name, row in hair_rows(mesh().rest[:body] / DECIMETRE, scalp).items():
-        rows[f"hair:{name}"] = (row * DECIMETRE).astype(np.float32)
+    for name, row in hair_rows(mesh().rest[:body] / DECIMETER, scalp).items():
+        rows[f"hair:{name}"] = (row * DECIMETER).astype(np.float32)
     return Basis(np.stack(list(rows.values())), tuple(rows))

@@ -18,11 +18,11 @@ from facelight_render.head import HeadParameters, heads, reference, sample_expre
 from facelight_render.render import Camera, Floats, Shot, Stage, direction, rotation
 from facelight_render.scene import Scene
 
-PIVOT = np.array([0.0, -0.05, -0.09])  # metres from the eyes: where the head turns
-GREY_CARD = 0.18
-MEDIUM_SKIN = 0.24  # albedo that a normal exposure brings to the grey of a grey card, times 1.3
+PIVOT = np.array([0.0, -0.05, -0.09])  # meters from the eyes: where the head turns
+GRAY_CARD = 0.18
+MEDIUM_SKIN = 0.24  # albedo that a normal exposure brings to the gray of a gray card, times 1.3
 # The set like Extended Yale B: where the pupils lie in shares of width and height (measured on the mean of the 38
-# real crops under the frontal light), metres from the camera, light and camera.
+# real crops under the frontal light), meters from the camera, light and camera.
 PUPILS = ((0.208, 0.784), 0.24)
 YALE_DISTANCE = 1.2
 YALE_LIGHT, YALE_AMBIENT = 1.85, 0.04
@@ -59,7 +59,7 @@ def photograph(scene: Scene, stage: Stage, size: int) -> Photo:
     shot = shoot(scene, stage, size)
     key, shade = np.array([light.color for light in scene.lights]), np.array(scene.ambient)
     light = shade + 0.6 * key.sum(0)
-    normal = 1.3 * GREY_CARD / (MEDIUM_SKIN * float(light.mean()))
+    normal = 1.3 * GRAY_CARD / (MEDIUM_SKIN * float(light.mean()))
     behind = background(scene.background, scene.background_seed, size)
     uncovered = 1 - shot.coverage
     picture = shot.rgb[0] + behind * cv2.merge(
@@ -125,9 +125,9 @@ def new_stage(device: str = "cpu") -> Stage:
 def frontal_series(
     identity: int, directions: tuple[tuple[float, float], ...], stage: Stage, height: int, width: int
 ) -> npt.NDArray[np.uint8]:
-    """One neutral frontal head under each of the lights in turn, as grey pictures like cropped Extended Yale B.
+    """One neutral frontal head under each of the lights in turn, as gray pictures like cropped Extended Yale B.
 
-    The pupils lie at `PUPILS` as in the mean of the real crops. Every picture is taken with the same exposure, and grey
+    The pupils lie at `PUPILS` as in the mean of the real crops. Every picture is taken with the same exposure, and gray
     levels are proportional to light, as photometric work on the real set takes them to be.
 
     Args:
@@ -153,7 +153,7 @@ def frontal_series(
     ambient = np.full((count, 3), YALE_AMBIENT)
     vertices, texture = head.vertices[0].numpy(), head.texture[0].numpy()
     shot = stage.render(vertices, texture, points, camera, towards, colors, ambient)
-    grey = torch.from_numpy(shot.rgb @ SILICON).clamp(0, 1)
-    noisy = photograph_light(grey, YALE_PHOTONS, YALE_READ, torch.Generator().manual_seed(identity % 2**62))
+    gray = torch.from_numpy(shot.rgb @ SILICON).clamp(0, 1)
+    noisy = photograph_light(gray, YALE_PHOTONS, YALE_READ, torch.Generator().manual_seed(identity % 2**62))
     stored: npt.NDArray[np.uint8] = (noisy * 255).round().to(torch.uint8).numpy()
     return stored

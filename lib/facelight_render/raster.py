@@ -2,7 +2,7 @@
 """Warp kernels of the renderer: which face each sub-pixel sees. Light is computed in `shading`.
 
 Annotations are Warp's own types, which a Python type checker cannot read; float(0.0) is its notation of a variable.
-Lengths are metres, the camera stands at `eye` and looks along -z; pixel (0, 0) is the centre of the top left pixel; y
+Lengths are meters, the camera stands at `eye` and looks along -z; pixel (0, 0) is the center of the top left pixel; y
 of the picture points down.
 """
 
@@ -10,7 +10,7 @@ import warp as wp
 
 wp.set_module_options({"enable_backward": False})  # nothing is differentiated; compiles several times faster
 
-DEPTH_STEPS = wp.constant(1.0e8)  # per metre
+DEPTH_STEPS = wp.constant(1.0e8)  # per meter
 FACES = wp.constant(wp.int64(1 << 20))  # more than a mesh has
 NOTHING = wp.constant(wp.int64(1 << 62))
 
@@ -100,12 +100,12 @@ def rasterize(
     a = screen[indices[3 * f]]
     b = screen[indices[3 * f + 1]]
     c = screen[indices[3 * f + 2]]
-    reach = wp.where(first == 0, 0.0, 0.5)  # sub-pixel 0 is the centre, the others lie within half a pixel
+    reach = wp.where(first == 0, 0.0, 0.5)  # sub-pixel 0 is the center, the others lie within half a pixel
     x0 = wp.max(int(wp.ceil(wp.min(a[0], wp.min(b[0], c[0])) - reach)), 0)
     x1 = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) + reach)), view.width - 1)
     y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - reach)), 0)
     y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) + reach)), view.height - 1)
-    if x0 > x1 or y0 > y1:  # most faces cover no pixel's centre, or lie outside the picture
+    if x0 > x1 or y0 > y1:  # most faces cover no pixel's center, or lie outside the picture
         return
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     if wp.abs(area) > 1.0e-9 and wp.min(a[2], wp.min(b[2], c[2])) > 0.0:
@@ -138,7 +138,7 @@ def face_of(packed: wp.int64):
 
 @wp.func
 def differs(m: Surface, a: wp.int64, b: wp.int64, step: wp.int64):
-    """Whether an edge runs between two neighbouring pixels: a jump in depth, or a fold."""
+    """Whether an edge runs between two neighboring pixels: a jump in depth, or a fold."""
     if a == b:
         return False
     edge = wp.abs(a / FACES - b / FACES) > step
@@ -168,7 +168,7 @@ def find_edges(
     count: wp.array(dtype=wp.int32),
     near: wp.array(dtype=wp.uint8),
 ):
-    """Number of sub-pixels that matter: 1, the centre, inside a smooth surface; all at an edge.
+    """Number of sub-pixels that matter: 1, the center, inside a smooth surface; all at an edge.
 
     Marks in `near` the vertices of the faces that are seen at an edge and next to it.
     """

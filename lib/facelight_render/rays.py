@@ -3,7 +3,7 @@
 """Warp kernels of the renderer: normals, and what rays cast from the surface meet. Light is computed in `shading`.
 
 Annotations are Warp's own types, which a Python type checker cannot read; float(0.0) is its notation of a variable.
-Lengths are metres, the camera stands at `eye` and looks along -z; pixel (0, 0) is the centre of the top left pixel; y
+Lengths are meters, the camera stands at `eye` and looks along -z; pixel (0, 0) is the center of the top left pixel; y
 of the picture points down.
 """
 
@@ -47,7 +47,7 @@ def ambient_occlusion(
     reach: float,
     openness: wp.array(dtype=wp.float32),
 ):
-    """Share of cosine-weighted `directions` around each normal along which nothing lies within `reach` metres."""
+    """Share of cosine-weighted `directions` around each normal along which nothing lies within `reach` meters."""
     i = wp.tid()
     n = normals[i]
     start = points[i] + n * (5.0 * OFFSET)
@@ -67,7 +67,7 @@ def visible_points(
     tolerance: float,
     visible: wp.array(dtype=wp.int32),
 ):
-    """1 where nothing lies between the camera and a point, `tolerance` metres in front of it left out."""
+    """1 where nothing lies between the camera and a point, `tolerance` meters in front of it left out."""
     i = wp.tid()
     d = points[i] - eye
     length = wp.length(d)

@@ -1,12 +1,12 @@
 """Pictures of one head under directional lights, in linear light, with Warp. No sampling of scenes, no camera noise.
 
-What a pixel sees is found by rasterising (`raster`): its centre, and four more sub-pixels where an edge runs through
+What a pixel sees is found by rasterizing (`raster`): its center, and four more sub-pixels where an edge runs through
 it. Shadows, visibility of landmarks and ambient occlusion are found by casting rays (`rays`). Rays towards a light
 start at the vertices; where the vertices of a face disagree, one starts at the point itself. A shadow smaller than a
 face (about 5 mm) can therefore be missed.
 
 Source: J. H. Lambert (1760), Photometria (diffuse reflection, n . l); J. F. Blinn (1977),
-https://doi.org/10.1145/563858.563893 (highlight, (n . h)^p, here normalised by (p + 8) / 8); C. Schlick (1994),
+https://doi.org/10.1145/563858.563893 (highlight, (n . h)^p, here normalized by (p + 8) / 8); C. Schlick (1994),
 https://doi.org/10.1111/1467-8659.1330233 (Fresnel term, 0.04 facing the surface); J. Hanika (2021), Hacking the shadow
 terminator, in Ray Tracing Gems II (start of the shadow rays).
 Differs from the sources: the highlight's strength is the square root of the texture's gloss, p = 10^(0.8 + 2.4 gloss).
@@ -24,24 +24,24 @@ from facelight_render.warp_start import warp_module
 
 Floats = npt.NDArray[np.float32]
 
-# The pixel's centre and a rotated grid of four sub-pixels; ambient occlusion: rays per vertex, and how far in metres
+# The pixel's center and a rotated grid of four sub-pixels; ambient occlusion: rays per vertex, and how far in meters
 # a surface darkens another.
 SUB_PIXELS = ((0.0, 0.0), (-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))
 OCCLUSION_RAYS = 64
 OCCLUSION_REACH = 0.06
-TOLERANCE = 0.005  # metres a landmark may lie below the surface and still be visible
+TOLERANCE = 0.005  # meters a landmark may lie below the surface and still be visible
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera on the z axis that looks along -z; the centre of the top left pixel is (0, 0).
+    """Pinhole camera on the z axis that looks along -z; the center of the top left pixel is (0, 0).
 
     Args:
         width: of the picture, pixels.
         height: of the picture, pixels.
         focal: focal length, pixels.
         center: x and y of the optical axis in the picture, pixels.
-        distance: z of the camera, metres.
+        distance: z of the camera, meters.
     """
 
     width: int
@@ -51,7 +51,7 @@ class Camera:
     distance: float
 
     def project(self, points: npt.NDArray[Any]) -> Floats:
-        """Pixel coordinates (..., 2) of points (..., 3) in metres: x = cx + f X / (d - Z), y = cy - f Y / (d - Z).
+        """Pixel coordinates (..., 2) of points (..., 3) in meters: x = cx + f X / (d - Z), y = cy - f Y / (d - Z).
 
         >>> Camera(64, 64, 100.0, (31.5, 31.5), 2.0).project(np.array([0.2, 0.0, 1.0])).tolist()
         [51.5, 31.5]
@@ -68,7 +68,7 @@ class Shot:
     """What the camera sees, in linear light.
 
     Args:
-        rgb: (G, H, W, 3), float32, light of the head in G pictures; 1 is a white matt surface facing a light of colour
+        rgb: (G, H, W, 3), float32, light of the head in G pictures; 1 is a white matt surface facing a light of color
             1. Black outside the head; already weighted by `coverage` at its edge.
         coverage: (H, W), float32, share of each pixel that the head covers.
         landmarks: (K, 2), float32, pixels.
@@ -114,7 +114,7 @@ class Stage:
     what was rendered before.
 
     Args:
-        reference: (V, 3), float32, metres, an average head.
+        reference: (V, 3), float32, meters, an average head.
         faces: (F, 3), int32.
         uv: (F, 3, 2), float32.
         device: Warp's name of a device, such as "cpu" or "cuda:0".
@@ -185,9 +185,9 @@ class Stage:
         """One head from one camera, in as many pictures as there are rows of lights.
 
         Args:
-            vertices: (V, 3), metres, posed.
+            vertices: (V, 3), meters, posed.
             texture: (4, T, T), linear-light albedo and gloss in [0, 1].
-            landmarks: (K, 3), metres, posed.
+            landmarks: (K, 3), meters, posed.
             camera: where it is seen from.
             directions: (G, L, 3), unit vectors towards the lights.
             colors: (G, L, 3), linear light; 1 renders a white matt surface facing the light as 1.

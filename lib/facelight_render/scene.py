@@ -45,15 +45,15 @@ class Scene:
         identity: seed of the head. expression: seed of the facial actions, in [0, 1] times `expression_strength`.
         yaw, pitch, roll: degrees; positive yaw turns the face to the right of the picture, pitch upwards, roll
             clockwise.
-        distance: of the camera from the eyes, metres.
+        distance: of the camera from the eyes, meters.
         fill: long side of the landmarks' box over the side of the picture.
-        shift: of the box's centre from the picture's centre, x and y, in sides of the picture.
+        shift: of the box's center from the picture's center, x and y, in sides of the picture.
         lights: one or two distant lights. ambient: R, G, B in linear light, from everywhere.
         exposure: stops above a normal exposure of medium skin.
-        warmth: colour cast, -1 bluish to 1 reddish, of the key light.
+        warmth: color cast, -1 bluish to 1 reddish, of the key light.
         background: one of `BACKGROUNDS`. background_seed: what it looks like. background_level: its mean brightness
-            over that of a medium grey card in the same light.
-        occluder: one of `OCCLUDERS`, or "" for none. occluder_seed: its place and colour.
+            over that of a medium gray card in the same light.
+        occluder: one of `OCCLUDERS`, or "" for none. occluder_seed: its place and color.
         make_up: strength of lipstick and eye shadow, 0 to 1.
         blur: standard deviation of the Gaussian point spread, in sides of the picture.
         photons: electrons that a white pixel collects. read: standard deviation of the read noise, electrons.
@@ -256,7 +256,7 @@ def _light(rng: np.random.Generator) -> tuple[tuple[SceneLight, ...], tuple[floa
 
 
 def _tint(level: float, warmth: float) -> tuple[float, float, float]:
-    """Colour of a light of mean `level`; warmth 1 is about a candle, -1 about open shade."""
+    """Color of a light of mean `level`; warmth 1 is about a candle, -1 about open shade."""
     color = np.array([1 + 0.35 * warmth, 1.0, 1 - 0.45 * warmth])
     red, green, blue = (level * color / color.mean()).tolist()
     return red, green, blue

@@ -36,7 +36,7 @@ def landmarks(
     workers: int | None = None,
     device: str = "cpu",
 ) -> LandmarkFaces:
-    """In-the-wild colour pictures with WFLW's 98 landmarks, boxes, visibility and the six attributes.
+    """In-the-wild color pictures with WFLW's 98 landmarks, boxes, visibility and the six attributes.
 
     Each picture shows another identity in another scene, see `scene.Scene`. A picture depends on (seed, split, index)
     and the size only: the first 100 of 1000 are the 100 of a set of 100. Splits share no identity.
@@ -93,7 +93,7 @@ def lights(
         device: Warp's name of the device that renders. Pictures of different devices may differ in the last bit.
 
     Returns:
-        Grey images (identities * lights, 1, height, width), all lights of the first identity first. Read from the
+        Gray images (identities * lights, 1, height, width), all lights of the first identity first. Read from the
         cache when it was rendered before, see `facelight.data.cache`.
 
     Raises:
@@ -165,7 +165,7 @@ def people(
         device: Warp's name of the device that renders. Pictures of different devices may differ in the last bit.
 
     Returns:
-        Grey images (identities * pictures, 1, size, size), sRGB, all of the first person first; direction of the flash
+        Gray images (identities * pictures, 1, size, size), sRGB, all of the first person first; direction of the flash
         in degrees, and `subset` by it; a picture without flash has its direction, too. Read from the cache when it was
         rendered before, see `facelight.data.cache`.
 
@@ -181,12 +181,12 @@ def people(
     scenes = [sample_portrait(seed, who, number) for who in range(identities) for number in range(pictures)]
     numbers = {"identities": identities, "pictures": pictures, "seed": seed, "size": size}
 
-    def grey(stage: Stage, scene: Scene) -> npt.NDArray[np.uint8]:
+    def gray(stage: Stage, scene: Scene) -> npt.NDArray[np.uint8]:
         return cv2.cvtColor(np.moveaxis(photograph(scene, stage, size).image, 0, -1), cv2.COLOR_RGB2GRAY)
 
     def make() -> cache.Arrays:
         with Crew(workers, device) as crew:
-            return {"image": np.stack(crew.run(grey, scenes, "rendering people"))[:, None]}
+            return {"image": np.stack(crew.run(gray, scenes, "rendering people"))[:, None]}
 
     entry = cache.cached("synthetic", {"set": "people", **numbers, **_origin(device)}, make)
     flashes = [(scene.lights[0].azimuth, scene.lights[0].elevation) for scene in scenes]

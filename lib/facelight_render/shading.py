@@ -3,7 +3,7 @@
 """Warp kernel of the renderer: light and texture at the places that `raster` found.
 
 Annotations are Warp's own types, which a Python type checker cannot read; float(0.0) is its notation of a variable.
-Lengths are metres, the camera stands at `eye` and looks along -z; pixel (0, 0) is the centre of the top left pixel; y
+Lengths are meters, the camera stands at `eye` and looks along -z; pixel (0, 0) is the center of the top left pixel; y
 of the picture points down.
 """
 
@@ -86,7 +86,7 @@ def may_reach(one: wp.uint8, two: wp.uint8, three: wp.uint8):
 
 @wp.func
 def reflected(albedo: wp.vec3, gloss: float, power: float, n: wp.vec3, d: wp.vec3, to_eye: wp.vec3):
-    """Lambert plus normalised Blinn-Phong with Schlick's Fresnel term, times the cosine of the light."""
+    """Lambert plus normalized Blinn-Phong with Schlick's Fresnel term, times the cosine of the light."""
     half = wp.normalize(d + to_eye)
     away = 1.0 - wp.max(wp.dot(half, to_eye), 0.0)
     fresnel = 0.04 + 0.96 * away * away * away * away * away

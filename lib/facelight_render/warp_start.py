@@ -19,7 +19,7 @@ from facelight.data.sources import cache_root
 
 @functools.lru_cache(maxsize=1)
 def warp_module() -> ModuleType:
-    """Warp, initialised in silence; call it before anything else that may use Warp (anny's skinning does).
+    """Warp, initialized in silence; call it before anything else that may use Warp (anny's skinning does).
 
     Compiled kernels are kept where Warp keeps them (`WARP_CACHE_PATH`, else the user cache directory); when that
     cannot be written, in `FACELIGHT_CACHE`; else in a temporary directory of this process, with a warning that says how

@@ -1,14 +1,14 @@
 """Square crops of annotated faces: where they lie, coordinates in them, and sets of them in the cache.
 
 The box rule. The box of a face is that of the annotation, or the tight box of its landmarks. The crop is the square
-around the centre of the box whose side is `margin` times the longer side of the box, both rounded to whole pixels.
+around the center of the box whose side is `margin` times the longer side of the box, both rounded to whole pixels.
 
 The warp. The pixels of the square, those beyond the border of the picture repeated from it, are resized by OpenCV: by
 area averaging (`INTER_AREA`) when the square shrinks, so that nothing aliases, bilinearly when it grows. Because the
 square consists of whole pixels, no other interpolation takes place.
 
 The coordinates. u and v run from 0 at the left and upper edge of the square to 1 at the other, edges of pixels, not
-centres: u = (x + 1/2 - left) / side. A crop of S pixels has the centre of its first pixel at u = 1 / (2 S).
+centers: u = (x + 1/2 - left) / side. A crop of S pixels has the center of its first pixel at u = 1 / (2 S).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Squares:
 
 
 def unit_to_pixels(points: Tensor, size: int) -> Tensor:
-    """Coordinates in [0, 1] to pixels of a crop with the centre of its first pixel at 0: u size - 1/2."""
+    """Coordinates in [0, 1] to pixels of a crop with the center of its first pixel at 0: u size - 1/2."""
     return points * size - 0.5
 
 

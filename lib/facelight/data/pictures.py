@@ -19,7 +19,7 @@ def is_whole(raw: bytes) -> bool:
 
     The start of a JPEG may hold a small picture with an end mark of its own, and some cameras append data: what counts
     is an end mark after the last start of a scan. A JPEG has no check sums: damage between its marks, which decoders
-    fill in with grey, is not seen here. Compare `sha256` with that of a sound copy.
+    fill in with gray, is not seen here. Compare `sha256` with that of a sound copy.
 
     >>> is_whole(b"\xff\xd8 header \xff\xda scan \xff\xd9"), is_whole(b"\xff\xd8 \xff\xd9 header \xff\xda sc")
     (True, False)
@@ -56,7 +56,7 @@ def _fed(pixels: Any, body: bytes) -> bool:
 
 
 def read_picture(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
-    """A JPEG or PNG picture, (H, W, 3), RGB, as it lies in the file; a grey one gets three equal channels.
+    """A JPEG or PNG picture, (H, W, 3), RGB, as it lies in the file; a gray one gets three equal channels.
 
     An orientation that a camera noted beside the pixels is ignored: landmarks count the pixels of the file.
 

@@ -1,4 +1,4 @@
-"""CMU PIE as small grey faces: 68 subjects, five near-frontal cameras, 21 flashes. No enhancement here.
+"""CMU PIE as small gray faces: 68 subjects, five near-frontal cameras, 21 flashes. No enhancement here.
 
 Three layouts, all in the folder `PIE`: `<subject 1..68>/<n>.jpg`, 170 pictures of 32x32 pixels a subject (subject 38
 has 164); `PIE_32x32.mat`, whose rows have the same order; and `Pose05_64x64.mat` with its four companions, one camera
@@ -116,7 +116,7 @@ def verify(root: str | os.PathLike[str] | None = None) -> Report:
 
 
 def load(root: str | os.PathLike[str] | None = None, *, partial: bool = False) -> PieFaces:
-    """CMU PIE, five near-frontal cameras: 11,554 grey faces of 32x32 pixels with identity, camera and flash.
+    """CMU PIE, five near-frontal cameras: 11,554 gray faces of 32x32 pixels with identity, camera and flash.
 
     Reads the folders of the subjects; where there are none, `load_mat` of `PIE/PIE_32x32.mat`.
 
@@ -145,7 +145,7 @@ def load(root: str | os.PathLike[str] | None = None, *, partial: bool = False) -
 def load_mat(path: str | os.PathLike[str]) -> PieFaces:
     """CMU PIE from `PIE_32x32.mat`: the pictures of `load`, in the same order, with the same columns.
 
-    The file holds `fea` (11554, 1024), grey levels 0 to 255, a picture a row, column after column; and `gnd`
+    The file holds `fea` (11554, 1024), gray levels 0 to 255, a picture a row, column after column; and `gnd`
     (11554, 1), the subjects 1 to 68. That is taken from descriptions of the file, which was not at hand. Names count
     the rows from 1, the hash is that of the file.
 
@@ -175,7 +175,7 @@ def load_mat(path: str | os.PathLike[str]) -> PieFaces:
 
 
 def load_pose(root: str | os.PathLike[str] | None = None, *, cameras: Sequence[int] = CAMERAS) -> PoseFaces:
-    """CMU PIE as 64x64 grey faces from `PIE/Pose05_64x64.mat` and so on: identity and camera, but no flash.
+    """CMU PIE as 64x64 gray faces from `PIE/Pose05_64x64.mat` and so on: identity and camera, but no flash.
 
     Each file holds `fea` (n, 4096), a picture a row, column after column; `gnd` (n, 1), the subjects 1 to 68; and
     mostly `isTest` (n, 1): so they are described, none was at hand. All 68 subjects are required in each. The numbers
@@ -287,7 +287,7 @@ def _read(folder: Path) -> tuple[Report, dict[str, np.ndarray]]:
 
 
 def _decode(raw: bytes) -> np.ndarray | None:
-    """The picture, or None where the file is cut short, not JPEG, not grey, or of another size."""
+    """The picture, or None where the file is cut short, not JPEG, not gray, or of another size."""
     if not raw.startswith(b"\xff\xd8") or not raw.rstrip(b"\0").endswith(b"\xff\xd9"):
         return None
     picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -51,7 +51,7 @@ class LandmarkFace(_Row):
 
     Args:
         image: (C, H, W), uint8.
-        landmarks: (K, 2), float32, x and y in pixels; the centre of the top left pixel is (0, 0).
+        landmarks: (K, 2), float32, x and y in pixels; the center of the top left pixel is (0, 0).
         visible: (K,), bool.
         box: (4,), float32, x_min, y_min, x_max, y_max in pixels.
         attributes: (6,), bool, in the order of `WFLW_ATTRIBUTES`.
@@ -212,7 +212,7 @@ class Annotations(_FaceSet[Annotation]):
 
     Args:
         path: N files; several faces may share one.
-        landmarks: (N, K, 2), float32, x and y in pixels of the picture; the centre of the top left pixel is (0, 0).
+        landmarks: (N, K, 2), float32, x and y in pixels of the picture; the center of the top left pixel is (0, 0).
             Points may lie outside the picture.
         box: (N, 4), float32, x_min, y_min, x_max, y_max in pixels.
         attributes: (N, 6), bool, in the order of `WFLW_ATTRIBUTES`; all False where the data set has none.

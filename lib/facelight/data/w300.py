@@ -34,7 +34,7 @@ _PTS = re.compile(r"n_points:\s*(\d+)\s*\{(.*)\}", re.DOTALL)
 
 
 def read_pts(path: Path) -> npt.NDArray[np.float64]:
-    """The 68 points of a `.pts` file, (68, 2), x and y in pixels; the centre of the top left pixel is (0, 0).
+    """The 68 points of a `.pts` file, (68, 2), x and y in pixels; the center of the top left pixel is (0, 0).
 
     Points outside the picture are allowed.
 

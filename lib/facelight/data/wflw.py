@@ -140,7 +140,7 @@ def download(root: str | os.PathLike[str] | None = None) -> Path:
     """Fetch and unpack what is not there yet, from the addresses on the authors' page; about 760 MB.
 
     An interrupted download continues where it stopped. No hash is published: that of the first download is recorded
-    and required from then on, see `facelight.data.sources.fetch`. The licence is that of the data card.
+    and required from then on, see `facelight.data.sources.fetch`. The license is that of the data card.
 
     Args:
         root: directory in which `WFLW` is made; default: see `facelight.data.sources.data_root`.

@@ -71,7 +71,7 @@ def verify(root: str | os.PathLike[str] | None = None) -> Report:
 def load(
     root: str | os.PathLike[str] | None = None, *, size: tuple[int, int] | None = None, partial: bool = False
 ) -> LitFaces:
-    """Cropped Extended Yale B: 2,414 grey faces of 192x168 pixels with identity, light and illumination subset.
+    """Cropped Extended Yale B: 2,414 gray faces of 192x168 pixels with identity, light and illumination subset.
 
     Subsets 1 to 5 hold 263, 456, 455, 526 and 714 pictures. `.bad` and `_Ambient` pictures are not part of the set.
 
@@ -161,7 +161,7 @@ def _read(root: str | os.PathLike[str] | None) -> tuple[Report, dict[str, np.nda
 
 
 def _decode(raw: bytes) -> np.ndarray | None:
-    """The picture, or None where the file is cut short, not a grey PGM, or of another size."""
+    """The picture, or None where the file is cut short, not a gray PGM, or of another size."""
     if not raw.startswith(b"P5") or len(raw) < SIZE[0] * SIZE[1]:
         return None
     picture = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)

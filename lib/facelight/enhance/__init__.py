@@ -1,4 +1,4 @@
-"""Enhancement of grey levels before a network sees them.
+"""Enhancement of gray levels before a network sees them.
 
 Functions, and `torch.nn.Module`s of the same, whose names begin with a capital. All take float images (*, C, H, W) in
 [0, 1], return the same shape, type and range, and treat every channel by itself, or with `luminance_only` the luma.

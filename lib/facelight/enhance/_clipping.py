@@ -1,4 +1,4 @@
-"""From the histograms of tiles to their tables of grey levels: clip, hand on the excess, accumulate.
+"""From the histograms of tiles to their tables of gray levels: clip, hand on the excess, accumulate.
 
 Every rule exists twice: in whole pixels, as OpenCV and MATLAB have it, and continuous, with a derivative. The exact
 tables take their derivative from the continuous ones.
@@ -51,7 +51,7 @@ def largest_count(clip_limit: Tensor, pixels: int, convention: str) -> Tensor:
 def tables(counts: Tensor, limit: Tensor, pixels: int, convention: str, exact: bool) -> Tensor:
     """Tables (M, 256) from 0 to 255 for histograms (M, 256) that are clipped at counts `limit` (M, 1).
 
-    Not rounded to grey levels yet. The limit is in double precision, in which OpenCV rounds it.
+    Not rounded to gray levels yet. The limit is in double precision, in which OpenCV rounds it.
     """
     if not exact:
         return smooth_tables(counts, limit.to(counts), pixels, convention)

@@ -20,7 +20,7 @@ class Axis:
         size: pixels of a tile.
         before: pixels with which the image is extended before its first; the tiles cover `before` + length or more.
         mirror: how it is extended: 1 repeats the pixel at the edge (MATLAB), 0 does not (OpenCV's reflect-101).
-        centre: position of the centre of the first tile, in pixels from the start of the extended image.
+        center: position of the center of the first tile, in pixels from the start of the extended image.
     """
 
     length: int
@@ -28,7 +28,7 @@ class Axis:
     size: int
     before: int
     mirror: int
-    centre: float
+    center: float
 
     def source(self, device: torch.device) -> Tensor | None:
         """The pixel of the image that stands at each place of the extended image; None if nothing is extended."""
@@ -39,11 +39,11 @@ class Axis:
         position = position % period
         return torch.minimum(position, period - self.mirror - position).clamp(0, self.length - 1)
 
-    def neighbours(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def neighbors(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """For each pixel the tile before it, from -1, and the weight of the next one, in OpenCV's single precision."""
         position = torch.arange(self.length, dtype=torch.float32, device=device) + self.before
         inverse = 1.0 / torch.tensor(float(self.size), dtype=torch.float32, device=device)
-        position = position * inverse - torch.tensor(self.centre / self.size, dtype=torch.float32, device=device)
+        position = position * inverse - torch.tensor(self.center / self.size, dtype=torch.float32, device=device)
         before = position.floor()
         return before.int(), position - before
 
@@ -69,7 +69,7 @@ def tile_axes(height: int, width: int, grid_size: tuple[int, int], convention: s
 
 
 def extended(levels: Tensor, axes: tuple[Axis, Axis]) -> Tensor:
-    """Grey levels (N, H, W), extended so that the tiles cover them."""
+    """Gray levels (N, H, W), extended so that the tiles cover them."""
     for dim, axis in zip((1, 2), axes, strict=True):
         source = axis.source(levels.device)
         levels = levels if source is None else levels.index_select(dim, source)
@@ -86,7 +86,7 @@ def tile_place(number: int, axes: tuple[Axis, Axis], device: torch.device) -> Pl
 
 def blend_place(number: int, axes: tuple[Axis, Axis], device: torch.device) -> tuple[Place, Blend]:
     """Which four of the `bordered` tables each pixel lies between, and their weights."""
-    (row, down), (column, across) = (axis.neighbours(device) for axis in axes)
+    (row, down), (column, across) = (axis.neighbors(device) for axis in axes)
     stride = axes[1].tiles + 2
     images = torch.arange(number, dtype=torch.int32, device=device) * (axes[0].tiles + 2)
     line = (images[:, None] + row + 1).view(-1, 1) * stride

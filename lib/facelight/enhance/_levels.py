@@ -1,6 +1,6 @@
-"""Histograms and tables of grey levels with derivatives: the two operations that every histogram method is made of.
+"""Histograms and tables of gray levels with derivatives: the two operations that every histogram method is made of.
 
-A grey level v in [0, 255] lies between the levels k and k + 1, v = k + f. It counts 1 - f in bin k and f in bin k + 1,
+A gray level v in [0, 255] lies between the levels k and k + 1, v = k + f. It counts 1 - f in bin k and f in bin k + 1,
 and it is mapped to (1 - f) T(k) + f T(k + 1). Each is piecewise linear in v. At a whole level the derivative is the
 mean of the slopes to its left and right, which is what central differences give there. There are first derivatives
 only, in reverse mode.
@@ -51,7 +51,7 @@ class Blend(NamedTuple):
         return Blend(self.down.to(dtype), self.across.to(dtype), self.stride)
 
 
-def grey_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
+def gray_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
     """Images (*, C, H, W) in [0, 1] as levels (N, H, W) from 0 to 255, and whether some pixel lies between two levels.
 
     Double precision stays what it is, unless `exact`; everything else becomes single. Values that rounding has moved
@@ -75,7 +75,7 @@ def pictures(levels: Tensor, x: Tensor) -> Tensor:
 
 
 def whole_levels(levels: Tensor, within: float = 0.5) -> Tensor:
-    """Grey levels moved to a whole level if it is `within` reach; the derivative is that of doing nothing."""
+    """Gray levels moved to a whole level if it is `within` reach; the derivative is that of doing nothing."""
     with torch.no_grad():
         step = levels.round() - levels
         step = torch.where(step.abs() <= within, step, 0)
@@ -88,7 +88,7 @@ def half_up(value: Tensor) -> Tensor:
 
 
 def histograms(levels: Tensor, place: Place, number: int, between: bool = True) -> Tensor:
-    """Soft histograms (number, 256) of lines of grey levels (L, W) in [0, 255]; `between` as of `grey_levels`."""
+    """Soft histograms (number, 256) of lines of gray levels (L, W) in [0, 255]; `between` as of `gray_levels`."""
     return _run(_Histograms, levels, place, number, between)
 
 
@@ -100,9 +100,9 @@ def look_up(
     between: bool = True,
     rounding: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Lines of grey levels (L, W) through tables (number, 256), or through four of them, blended bilinearly.
+    """Lines of gray levels (L, W) through tables (number, 256), or through four of them, blended bilinearly.
 
-    `rounding` makes grey levels of the entries of the tables; the derivative is that without it. Each result is then
+    `rounding` makes gray levels of the entries of the tables; the derivative is that without it. Each result is then
     moved by 1/4096 of the way to the nearest whole level: one half-way between two levels could otherwise be rounded
     up or down later, after a division by 255 and a multiplication by it.
     """

@@ -20,7 +20,7 @@ def apply(function: Callable[[Tensor], Tensor], x: Tensor, luminance_only: bool)
 
 
 def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Change the luminance of colour images and keep their chrominance.
+    """Change the luminance of color images and keep their chrominance.
 
     With y = 0.299 R + 0.587 G + 0.114 B, the result is x + f(y) - y, clipped to [0, 1]: adding the same to R, G and B
     leaves Cb and Cr as they are, so this is Y replaced in YCbCr without the two conversions.
@@ -30,7 +30,7 @@ def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         x: images (*, 3, H, W), float in [0, 1]; (*, 1, H, W) is luminance itself.
 
     Returns:
-        As x. Where the sum leaves [0, 1] it is clipped, which changes the colour and stops the gradient.
+        As x. Where the sum leaves [0, 1] it is clipped, which changes the color and stops the gradient.
 
     Raises:
         ValueError: neither 1 nor 3 channels.

@@ -1,4 +1,4 @@
-"""One table of grey levels for each tile, blended between tiles: AHE and CLAHE."""
+"""One table of gray levels for each tile, blended between tiles: AHE and CLAHE."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ahe(
     exact: bool = True,
     luminance_only: bool = False,
 ) -> Tensor:
-    """Adaptive histogram equalisation (AHE): equalise tile by tile, blend bilinearly. `clahe` without a limit.
+    """Adaptive histogram equalization (AHE): equalize tile by tile, blend bilinearly. `clahe` without a limit.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
@@ -56,7 +56,7 @@ def clahe(
     exact: bool = True,
     luminance_only: bool = False,
 ) -> Tensor:
-    """Contrast-limited adaptive histogram equalisation, equal to `cv2.createCLAHE` on 8-bit images, with derivatives.
+    """Contrast-limited adaptive histogram equalization, equal to `cv2.createCLAHE` on 8-bit images, with derivatives.
 
     Each tile of N pixels has a histogram n (a pixel between two levels counts in both, in proportion), which is
     clipped at a (`clip_count`) and refilled with what was cut off, E = sum_k max(n_k - a, 0). Its table is
@@ -72,7 +72,7 @@ def clahe(
     continuous in x and, above 0, in clip_limit, and piecewise smooth: it has kinks where a pixel is at a whole level
     or a bin just reaches the limit. At a whole level the mean of the slopes on both sides is returned, so that on
     8-bit images the gradient equals central differences. With `exact=True` the forward pass also has the steps of the
-    original: the whole number a, an excess handed out pixel by pixel, tables rounded to grey levels. Between steps the
+    original: the whole number a, an excess handed out pixel by pixel, tables rounded to gray levels. Between steps the
     true derivative misses what they do. The one returned follows the exact tables before they are rounded, and changes
     them as the continuous rule would. There are first derivatives only, in reverse mode, and `torch.func.vmap` does
     not work: batch along the leading axes.
@@ -112,7 +112,7 @@ def clahe(
     if luminance_only:
         each = functools.partial(clahe, grid_size=grid_size, convention=convention, exact=exact)
         return _luminance.apply(lambda y: each(y, clip_limit), x, luminance_only)
-    levels, between = _levels.grey_levels(x, exact)
+    levels, between = _levels.gray_levels(x, exact)
     limits = _for_each_channel(clip_limit, x)
     step = max(1, _TILES_AT_ONCE // (rows * columns))
     parts = zip(levels.split(step), limits.split(step), strict=True) if _check.readable(x) else [(levels, limits)]
@@ -123,7 +123,7 @@ def clahe(
 def _clahe(
     levels: Tensor, clip_limit: Tensor, grid_size: tuple[int, int], convention: str, exact: bool, between: bool
 ) -> Tensor:
-    """CLAHE of grey levels (N, H, W) in [0, 255] with limits (N,)."""
+    """CLAHE of gray levels (N, H, W) in [0, 255] with limits (N,)."""
     number, height, width = levels.shape
     axes = _grid.tile_axes(height, width, grid_size, convention)
     tiles, pixels = grid_size[0] * grid_size[1], axes[0].size * axes[1].size

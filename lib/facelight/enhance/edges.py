@@ -34,7 +34,7 @@ def tan_triggs(
     *,
     luminance_only: bool = False,
 ) -> Tensor:
-    """Tan-Triggs normalisation: gamma curve, difference of Gaussians, contrast equalisation.
+    """Tan-Triggs normalization: gamma curve, difference of Gaussians, contrast equalization.
 
     With I = G_inner * x^gamma - G_outer * x^gamma and means over the image,
 

@@ -1,4 +1,4 @@
-"""One table of grey levels for the whole image: HE and BBHE."""
+"""One table of gray levels for the whole image: HE and BBHE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facelight.enhance import _levels, _luminance
 
 @one_node
 def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
-    """Histogram equalisation (HE): grey level to cumulative share, equation (3). `cv2.equalizeHist` on 8-bit images.
+    """Histogram equalization (HE): gray level to cumulative share, equation (3). `cv2.equalizeHist` on 8-bit images.
 
     exact: s(k) = 255 (n(0) + ... + n(k) - n(k0)) / (N - n(k0)), rounded; n(k) pixels have level k, N in all, k0 is the
     lowest level that occurs. Else, as the paper has it, s(k) = 255 (n(0) + ... + n(k)) / N. A pixel between two levels
@@ -50,16 +50,16 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
 
 @one_node
 def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
-    """Brightness-preserving bi-histogram equalisation: equalise above and below the mean, each in its own range.
+    """Brightness-preserving bi-histogram equalization: equalize above and below the mean, each in its own range.
 
-    With m = floor(mean) of the grey levels, equations (4)-(6): levels up to m are equalised onto [0, m], those above
+    With m = floor(mean) of the gray levels, equations (4)-(6): levels up to m are equalized onto [0, m], those above
     onto [m + 1, 255]. A pixel between two levels counts in both, in proportion.
 
     Derivative: as for `equalize`; m is a whole number and contributes none.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
-        exact: round the table to grey levels.
+        exact: round the table to gray levels.
         luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
@@ -83,7 +83,7 @@ def _through_one_table(
     x: Tensor, table: Callable[[Tensor, Tensor], Tensor], rounding: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
     """Each channel of x through the table (N, 256) made from its histogram (N, 256) and its mean level (N, 1)."""
-    levels, between = _levels.grey_levels(x, exact=rounding is not None)
+    levels, between = _levels.gray_levels(x, exact=rounding is not None)
     levels = levels.flatten(1)
     line = torch.arange(levels.shape[0], dtype=torch.int32, device=x.device)[:, None]
     place = _levels.Place(line, line.new_zeros(1))

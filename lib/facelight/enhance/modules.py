@@ -164,19 +164,19 @@ class EnhancerModule(nn.Module):
 
 
 class Equalize(EnhancerModule):
-    """Histogram equalisation: `equalize`."""
+    """Histogram equalization: `equalize`."""
 
     function = staticmethod(equalize)
 
 
 class AHE(EnhancerModule):
-    """Adaptive histogram equalisation: `ahe`."""
+    """Adaptive histogram equalization: `ahe`."""
 
     function = staticmethod(ahe)
 
 
 class CLAHE(EnhancerModule):
-    """Contrast-limited adaptive histogram equalisation: `clahe`; with `trainable`, clip_limit is learned.
+    """Contrast-limited adaptive histogram equalization: `clahe`; with `trainable`, clip_limit is learned.
 
     As a `Positive` in OpenCV's convention, as a `Fraction` in MATLAB's, whose limits lie in [0, 1]. Learn with
     `exact=False`: in the exact mode the gradient is that of the continuous rule, not of what the module returns.
@@ -208,7 +208,7 @@ class ModifiedCLAHE(EnhancerModule):
 
 
 class BBHE(EnhancerModule):
-    """Brightness-preserving bi-histogram equalisation: `bbhe`."""
+    """Brightness-preserving bi-histogram equalization: `bbhe`."""
 
     function = staticmethod(bbhe)
 

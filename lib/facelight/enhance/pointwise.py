@@ -1,4 +1,4 @@
-"""Enhancers that look at one pixel at a time: `gamma`, `log_stretch`. No neighbours, no histograms."""
+"""Enhancers that look at one pixel at a time: `gamma`, `log_stretch`. No neighbors, no histograms."""
 
 from __future__ import annotations
 

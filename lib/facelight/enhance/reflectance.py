@@ -1,6 +1,6 @@
-"""A pixel relative to its surroundings: ratios of neighbours keep the face and lose most of the light.
+"""A pixel relative to its surroundings: ratios of neighbors keep the face and lose most of the light.
 
-Smooth light multiplies neighbouring pixels by nearly the same number, which ratios and differences of logarithms
+Smooth light multiplies neighboring pixels by nearly the same number, which ratios and differences of logarithms
 cancel. All results are signed: 0.5 is neutral, and a constant image becomes 0.5 everywhere. Subtract 0.5 before a
 cosine similarity. Band-pass filters and gradients live in `edges`.
 """
@@ -37,7 +37,7 @@ def multi_scale_retinex(
     Args:
         x: images (*, C, H, W), float in [0, 1].
         sigmas: standard deviations of the surrounds, pixels. The default suits faces about 100 pixels high; let it
-            grow in proportion to the height. Small ones recognise faces better, large ones, such as the 15, 80 and
+            grow in proportion to the height. Small ones recognize faces better, large ones, such as the 15, 80 and
             250 that photographs are usually given, look more natural and keep more of the light.
         epsilon: > 0, in the unit of x, one number, or one per image: shape (B,) for x: (B, C, H, W).
         luminance_only: change the luminance of RGB images and keep their chrominance.
@@ -55,7 +55,7 @@ def multi_scale_retinex(
     Source: Jobson, Rahman, Woodell (1997), doi:10.1109/83.597272; the last step: Naka, Rushton (1966),
         doi:10.1113/jphysiol.1966.sp008003.
     Differs from the paper: epsilon keeps the logarithm finite; the logistic function replaces a fixed gain and offset
-        with clipping; colour is not restored.
+        with clipping; color is not restored.
     """
     x = _check.images(x)
     _check.positive(epsilon, "epsilon")
@@ -118,7 +118,7 @@ def log_contrast(
 def local_contrast_normalize(
     x: Tensor, window: int = 7, epsilon: float | Tensor = 1 / 1000, *, luminance_only: bool = False
 ) -> Tensor:
-    """Local contrast normalisation: each pixel in standard deviations from the mean of its surroundings.
+    """Local contrast normalization: each pixel in standard deviations from the mean of its surroundings.
 
     d = (x - mean_window(x)) / sqrt(var_window(x) + epsilon^2), and the result is 1 / (1 + exp(-d)): one standard
     deviation above the mean is 0.73, three are 0.95, and `torch.logit` gives d back.
@@ -165,11 +165,11 @@ def weberface(
     *,
     luminance_only: bool = False,
 ) -> Tensor:
-    """Weberface: the differences between a pixel and its eight neighbours, relative to the pixel.
+    """Weberface: the differences between a pixel and its eight neighbors, relative to the pixel.
 
-    With x blurred by a Gaussian, W = arctan(alpha sum_i (x_c - x_i) / (x_c + epsilon)) over the 3x3 neighbours x_i of
+    With x blurred by a Gaussian, W = arctan(alpha sum_i (x_c - x_i) / (x_c + epsilon)) over the 3x3 neighbors x_i of
     x_c, and the result is 0.5 + W / pi. By Weber's law the ratio, not the difference, is what an eye notices; light
-    that is constant over the neighbourhood cancels in it.
+    that is constant over the neighborhood cancels in it.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
@@ -179,7 +179,7 @@ def weberface(
         luminance_only: change the luminance of RGB images and keep their chrominance.
 
     Returns:
-        As x; 0.5 where a pixel equals the mean of its neighbours, above it where it is brighter.
+        As x; 0.5 where a pixel equals the mean of its neighbors, above it where it is brighter.
 
     Raises:
         TypeError: x is not a floating-point tensor.
@@ -199,8 +199,8 @@ def weberface(
     floor = _check.per_image(epsilon, x, "epsilon")
 
     def ratio(y: Tensor) -> Tensor:
-        centre = blur(y, sigma).clamp(min=0)
-        differences = 9 * (centre - local_mean(centre, 3))  # the pixel itself adds nothing
-        return 0.5 + torch.atan(alpha * differences / (centre + floor)) / math.pi
+        center = blur(y, sigma).clamp(min=0)
+        differences = 9 * (center - local_mean(center, 3))  # the pixel itself adds nothing
+        return 0.5 + torch.atan(alpha * differences / (center + floor)) / math.pi
 
     return _luminance.apply(ratio, x, luminance_only)

@@ -67,7 +67,7 @@ def modified_clahe(
         window: side of the square in which the standard deviations are taken, pixels, odd.
 
     Returns:
-        As x, not rounded to grey levels.
+        As x, not rounded to gray levels.
 
     Raises:
         TypeError, ValueError: as for `clahe`; prefilter or strength outside [0, 1]; a sigma, flat or gain that is not
@@ -174,7 +174,7 @@ def gbie(
         luminance_only: for RGB, enhance the luma and keep the chroma.
 
     Returns:
-        As x, not rounded to grey levels.
+        As x, not rounded to gray levels.
 
     Raises:
         TypeError, ValueError: x is not a float image in [0, 1]; sigma, scale or levels is not positive.

@@ -1,4 +1,4 @@
-"""Contrast normalisation of feature maps: `ContrastNorm2d`, for use behind a first layer."""
+"""Contrast normalization of feature maps: `ContrastNorm2d`, for use behind a first layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facelight.precision import no_autocast
 
 
 class ContrastNorm2d(nn.Module):
-    """Divide a feature map by its energy in the neighbourhood: `z / sqrt(m + floor^2)`.
+    """Divide a feature map by its energy in the neighborhood: `z / sqrt(m + floor^2)`.
 
     m is the mean of z^2 over the channels and a square window, the edge repeated. Behind kernels of zero mean on
     logarithmic light, z is contrast: a tone curve x^p multiplies it by p, and it is low in haze and near black. What

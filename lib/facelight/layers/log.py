@@ -70,7 +70,7 @@ class LogConv2d(nn.Conv2d):
         zero_mean: subtract from each kernel its mean over the spatial support, separately for every input channel,
             on the fly. A gain c on one channel adds ln c to that channel's logarithm wherever x is much larger than
             epsilon, so each channel's kernel has to sum to zero by itself to cancel it. A sum over all channels
-            would be enough for a change of brightness, but a colour cast would still pass. Zero padding leaves a
+            would be enough for a change of brightness, but a color cast would still pass. Zero padding leaves a
             residue at the border; `padding_mode="replicate"` removes it.
         device: of the parameters.
         dtype: of the parameters.
@@ -78,7 +78,7 @@ class LogConv2d(nn.Conv2d):
     Raises:
         ValueError: epsilon is not positive, or `zero_mean` is asked of a 1x1 kernel, which would vanish.
 
-    Under autocast the layer keeps to the precision of its weights: the logarithms of neighbouring grey levels lie
+    Under autocast the layer keeps to the precision of its weights: the logarithms of neighboring gray levels lie
     closer together than bfloat16 can tell.
 
     `state_dict` holds `weight`, `bias`, `gamma` and `log_epsilon` whether they are trained or not.
@@ -151,7 +151,7 @@ class LogConv2d(nn.Conv2d):
         light, kernel = log_compress(x, epsilon=self.epsilon), self._times(self.kernel(), self.gamma)
         if not autocasts(x):
             return self._conv_forward(light, kernel, self.bias)
-        with no_autocast(x):  # bfloat16 would merge more than half of the grey levels
+        with no_autocast(x):  # bfloat16 would merge more than half of the gray levels
             z = self._conv_forward(light.to(self.weight.dtype), kernel, self.bias)
         return z.to(torch.get_autocast_dtype(x.device.type))
 
@@ -195,7 +195,7 @@ class LogConv2d(nn.Conv2d):
 
     @torch.no_grad()
     def _fit(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Turn weights of light normalised by mean and std into weights of logarithmic light."""
+        """Turn weights of light normalized by mean and std into weights of logarithmic light."""
         if not len(mean) == len(std) == self.in_channels:
             raise ValueError(f"normalized: expected {self.in_channels} means and deviations, got {mean}, {std}")
         middle, deviation = self.weight.new_tensor(mean), self.weight.new_tensor(std)

@@ -1,4 +1,4 @@
-"""How far predicted landmarks are from the true ones: normalised error, its distribution, failures.
+"""How far predicted landmarks are from the true ones: normalized error, its distribution, failures.
 
 Half precision is raised to float32 first: with its digits a share of 2,500 faces would be wrong by several of them.
 """
@@ -24,11 +24,11 @@ def nme(
     image_size: float | Tensor | None = None,
     boxes: Tensor | None = None,
 ) -> Tensor:
-    """Normalised mean error: the mean distance of the landmarks from their true place, over a reference length d.
+    """Normalized mean error: the mean distance of the landmarks from their true place, over a reference length d.
 
         NME_b = 1 / (K d_b) sum_k ||pred_bk - target_bk||
 
-    The lengths differ by a factor of about two and results with different normalisers do not compare:
+    The lengths differ by a factor of about two and results with different normalizers do not compare:
 
     - "image-size": the side of the crop, the paper's choice; it depends on how tight the crop is.
     - "inter-ocular": the outer eye corners of the target, 60 and 72 of 98 points, 36 and 45 of 68.
@@ -48,7 +48,7 @@ def nme(
 
     Raises:
         TypeError: landmarks that are not floating-point tensors.
-        ValueError: wrong shape, NaN, unknown normaliser, its argument missing, no eyes known for K, or length 0.
+        ValueError: wrong shape, NaN, unknown normalizer, its argument missing, no eyes known for K, or length 0.
 
     >>> nme(torch.full((1, 5, 2), 0.53), torch.full((1, 5, 2), 0.5), normalizer="image-size", image_size=1)
     tensor([0.0424])

@@ -23,7 +23,7 @@ def psnr(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
     Args:
         x: images (*, C, H, W), float in [0, peak].
         y: images of the same shape.
-        peak: largest possible value: 1 for [0, 1], which gives the same decibels as the paper's 255 for grey levels.
+        peak: largest possible value: 1 for [0, 1], which gives the same decibels as the paper's 255 for gray levels.
 
     Returns:
         Shape (*), one value per image; infinity for identical images.
@@ -45,12 +45,12 @@ def psnr(x: Tensor, y: Tensor, peak: float = 1.0) -> Tensor:
 
 
 def ambe(x: Tensor, y: Tensor, peak: float = 255.0) -> Tensor:
-    """Absolute mean brightness error of each image in grey levels: AMBE = |mean(x) - mean(y)|, eq. (15).
+    """Absolute mean brightness error of each image in gray levels: AMBE = |mean(x) - mean(y)|, eq. (15).
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
         y: images of the same shape.
-        peak: grey levels per unit: 255 expresses the error on the paper's scale.
+        peak: gray levels per unit: 255 expresses the error on the paper's scale.
 
     Returns:
         Shape (*), one value per image, in [0, peak].
@@ -77,8 +77,8 @@ def psnr_bound(ambe: float | Tensor, peak: float = 255.0) -> Tensor:
     shift by the same amount. The bound is per image; means over images may exceed it.
 
     Args:
-        ambe: error in grey levels, >= 0, any shape.
-        peak: the largest grey level, > 0, in the unit of ambe.
+        ambe: error in gray levels, >= 0, any shape.
+        peak: the largest gray level, > 0, in the unit of ambe.
 
     Returns:
         Shape of ambe, in decibels; infinity where ambe is 0.
@@ -96,13 +96,13 @@ def psnr_bound(ambe: float | Tensor, peak: float = 255.0) -> Tensor:
 
 
 def rms_contrast(x: Tensor, peak: float = 255.0) -> Tensor:
-    """Contrast of each image in grey levels: the standard deviation C = peak sqrt(mean((x - mean(x))^2)).
+    """Contrast of each image in gray levels: the standard deviation C = peak sqrt(mean((x - mean(x))^2)).
 
     It knows nothing of place: a few large shadows and much fine detail may have the same contrast.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].
-        peak: grey levels per unit.
+        peak: gray levels per unit.
 
     Returns:
         Shape (*), one value per image, in [0, peak / 2], the mean over the channels.
@@ -122,10 +122,10 @@ def rms_contrast(x: Tensor, peak: float = 255.0) -> Tensor:
 
 
 def entropy(x: Tensor) -> Tensor:
-    """Entropy of the grey levels of each image: H = -sum_k p_k log2 p_k, p_k the share of level k of 256.
+    """Entropy of the gray levels of each image: H = -sum_k p_k log2 p_k, p_k the share of level k of 256.
 
-    Values are rounded to levels 0 to 255 first, so there is no gradient. A table of grey levels can merge levels but
-    not split them: no table applied to the whole image raises H; only an enhancer that looks at neighbours can.
+    Values are rounded to levels 0 to 255 first, so there is no gradient. A table of gray levels can merge levels but
+    not split them: no table applied to the whole image raises H; only an enhancer that looks at neighbors can.
 
     Args:
         x: images (*, C, H, W), float in [0, 1].

@@ -1,4 +1,4 @@
-"""Recognition: how many identities are right, and a recogniser that has nothing to train."""
+"""Recognition: how many identities are right, and a recognizer that has nothing to train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PROBES_AT_ONCE = 256
 
 
 def recognition_rate(pred: Tensor, target: Tensor) -> float:
-    """Share of images whose identity is recognised.
+    """Share of images whose identity is recognized.
 
     Args:
         pred: identities (N,), integer, or scores (N, classes), of which the largest counts.
@@ -39,20 +39,20 @@ def recognition_rate(pred: Tensor, target: Tensor) -> float:
     return ((pred.argmax(1) if pred.ndim == 2 else pred) == target).double().mean().item()
 
 
-def nearest_neighbour(gallery: Tensor, labels: Tensor, probes: Tensor, *, centre: bool) -> Tensor:
+def nearest_neighbor(gallery: Tensor, labels: Tensor, probes: Tensor, *, center: bool) -> Tensor:
     """The label of the gallery's image that is most like each probe: recognition with nothing to train.
 
         label(p) = labels[argmax_g  <p', g'> / (||p'|| ||g'||)]
 
-    x' is the image as one long vector x, or with `centre` x - mean(x): the cosine, or the correlation of the pixels,
-    which ignores a brightness added to all. A vector of length zero (black; with `centre` any constant image) has
+    x' is the image as one long vector x, or with `center` x - mean(x): the cosine, or the correlation of the pixels,
+    which ignores a brightness added to all. A vector of length zero (black; with `center` any constant image) has
     similarity 0 to everything; of equal similarities the first in the gallery counts.
 
     Args:
         gallery: images or features (G, ...), float.
         labels: identities (G,), integer.
         probes: images or features (N, ...) like the gallery's.
-        centre: take the mean of each image away first.
+        center: take the mean of each image away first.
 
     Returns:
         Identities (N,), of the type of labels. Memory is needed for a copy of the gallery and of 256 probes.
@@ -62,7 +62,7 @@ def nearest_neighbour(gallery: Tensor, labels: Tensor, probes: Tensor, *, centre
         ValueError: shapes that do not fit, an empty gallery, or NaN.
 
     >>> gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    >>> nearest_neighbour(gallery, torch.tensor([7, 8]), torch.tensor([[0.2, 0.1]]), centre=False)
+    >>> nearest_neighbor(gallery, torch.tensor([7, 8]), torch.tensor([[0.2, 0.1]]), center=False)
     tensor([7])
 
     Source: Cover, Hart (1967), doi:10.1109/TIT.1967.1053964.
@@ -76,17 +76,17 @@ def nearest_neighbour(gallery: Tensor, labels: Tensor, probes: Tensor, *, centre
     if not len(gallery) or labels.shape != gallery.shape[:1] or probes.shape[1:] != gallery.shape[1:]:
         shapes = ", ".join(str(tuple(value.shape)) for value in (gallery, labels, probes))
         raise ValueError(f"expected gallery (G, ...), labels (G,) and probes (N, ...), G > 0; got {shapes}")
-    known = directions(gallery, centre)
-    nearest = [(directions(part, centre) @ known.T).argmax(1) for part in probes.split(_PROBES_AT_ONCE)]
+    known = directions(gallery, center)
+    nearest = [(directions(part, center) @ known.T).argmax(1) for part in probes.split(_PROBES_AT_ONCE)]
     return labels[torch.cat(nearest)]
 
 
-def directions(x: Tensor, centre: bool) -> Tensor:
+def directions(x: Tensor, center: bool) -> Tensor:
     """Images or features as vectors of length 1.
 
     Args:
         x: (N, ...), float.
-        centre: take the mean of each away first.
+        center: take the mean of each away first.
 
     Returns:
         (N, D), float32 or float64; zeros where what is left of a vector is no more than rounding.
@@ -99,7 +99,7 @@ def directions(x: Tensor, centre: bool) -> Tensor:
         raise ValueError("gallery: expected at least one value per image")
     reach = flat.abs().amax(1, keepdim=True)
     flat = flat / reach.clamp(min=torch.finfo(flat.dtype).tiny)  # so that squares neither overflow nor vanish
-    flat = flat - flat.mean(1, keepdim=True) if centre else flat
+    flat = flat - flat.mean(1, keepdim=True) if center else flat
     length = flat.norm(dim=1, keepdim=True)
     floor = 4 * torch.finfo(flat.dtype).eps * flat.shape[1] ** 0.5
     return torch.where(length > floor, flat / length, 0.0)

@@ -20,7 +20,7 @@ def identity_loss(gallery: Tensor, labels: Tensor, probes: Tensor, target: Tenso
         loss(p) = -ln softmax_i(s_i)[target],  s_i = ln mean_(g of identity i) exp(t cos(p, g))
 
     with the cosine of `directions` and the temperature t: the greater t, the more the most similar picture decides,
-    as it does in `metrics.nearest_neighbour`.
+    as it does in `metrics.nearest_neighbor`.
 
     Args:
         gallery: pictures (G, ...), labels (G,). probes: pictures (N, ...), target (N,), each among the labels.
@@ -52,7 +52,7 @@ def statistics(x: Tensor) -> Tensor:
 
 
 class ClipLimitOf(nn.Module):
-    """CLAHE with a clip limit for each image, predicted from its `statistics` z, standardised on the training people.
+    """CLAHE with a clip limit for each image, predicted from its `statistics` z, standardized on the training people.
 
         c = 256^sigmoid(b + w tanh(A z + a)), between 1 and 256; A has 8 rows, and w = 0 at first.
 

@@ -39,7 +39,7 @@ FIXED = (  # the last is not a CLAHE at all
 class Learned:
     """One way to choose the settings of an enhancer on some people, read once on others.
 
-    Pictures, similarity and recognition are those of `Nearest` with centre "mean": subset 1 of the people of a part is
+    Pictures, similarity and recognition are those of `Nearest` with center "mean": subset 1 of the people of a part is
     the gallery, their subsets 2 to 5 are the probes, and a rate is the mean of the four subsets' rates. People are
     split at random, so that nobody is in two parts. Descent runs on the training people, and the validation people
     decide between its steps; where settings are only tried, both decide, with equal weight: by rate, then by loss. The
@@ -101,7 +101,7 @@ def evaluate(enhancer: Callable[[Tensor], Tensor], faces: LitFaces, temperature:
     vectors = in_parts(lambda x: enhancer(x).flatten(1).T, faces.image, None).T
     known, subset = faces.subset == 1, faces.subset[faces.subset != 1]
     place, target = (vectors[known], faces.identity[known], vectors[~known]), faces.identity[~known]
-    right = (metrics.nearest_neighbour(*place, centre=True) == target).double()
+    right = (metrics.nearest_neighbor(*place, center=True) == target).double()
     losses = identity_loss(*place, target, torch.tensor(temperature))
     found: dict[str, Any] = {}
     for name, values in (("rate", right), ("loss", losses.double())):

@@ -17,7 +17,7 @@ from facelight_lab.runs import in_parts, measure_all, read
 
 NAME = "nearest"
 DATASETS = ("yaleb", "synthetic")
-CENTRES = ("mean", "none", "neutral")
+CENTERS = ("mean", "none", "neutral")
 PEOPLE = 10
 
 
@@ -25,37 +25,37 @@ PEOPLE = 10
 class Nearest:
     """The most similar picture of the gallery names the face: subset 1 is the gallery, subsets 2 to 5 are probes.
 
-    A picture is resized, bilinearly with antialiasing, rounded to grey levels, and only then enhanced, so that every
+    A picture is resized, bilinearly with antialiasing, rounded to gray levels, and only then enhanced, so that every
     enhancer sees the same picture and its tiles and windows are those of the small one. The enhanced picture is not
-    rounded. Similarity is the cosine of the angle between two pictures taken as vectors, each less its `centre`.
+    rounded. Similarity is the cosine of the angle between two pictures taken as vectors, each less its `center`.
 
     Args:
         dataset: "yaleb" or "synthetic", ten rendered faces.
         enhancer: with its settings.
         size: (H, W) of the pictures that are enhanced and compared.
-        centre: what is taken away from a picture first: "mean", its own mean, which makes the cosine the correlation;
+        center: what is taken away from a picture first: "mean", its own mean, which makes the cosine the correlation;
             "none"; or "neutral", 0.5 for the enhancers whose neutral value that is (`SIGNED`) and nothing for others.
     """
 
     dataset: str = "yaleb"
     enhancer: Enhancer = field(default_factory=Enhancer)
     size: tuple[int, int] = (96, 84)
-    centre: str = "mean"
+    center: str = "mean"
 
     def __post_init__(self) -> None:
         _check.one_of(self.dataset, DATASETS, "dataset")
-        _check.one_of(self.centre, CENTRES, "centre")
+        _check.one_of(self.center, CENTERS, "center")
         if not isinstance(self.enhancer, Enhancer):
             raise TypeError(f"enhancer: expected an Enhancer, got {self.enhancer!r}: write Enhancer({self.enhancer!r})")
 
 
-def recognised(config: Nearest, faces: LitFaces) -> Tensor:
+def recognized(config: Nearest, faces: LitFaces) -> Tensor:
     """Whether each picture outside subset 1 is given its right identity, (N,), bool, in the order of the pictures."""
-    neutral = 0.5 if config.centre == "neutral" and config.enhancer.name in SIGNED else 0.0
+    neutral = 0.5 if config.center == "neutral" and config.enhancer.name in SIGNED else 0.0
     vectors = in_parts(lambda x: (config.enhancer(x) - neutral).flatten(1).T, faces.image, config.size).T
     known = faces.subset == 1
-    labels = metrics.nearest_neighbour(
-        vectors[known], faces.identity[known], vectors[~known], centre=config.centre == "mean"
+    labels = metrics.nearest_neighbor(
+        vectors[known], faces.identity[known], vectors[~known], center=config.center == "mean"
     )
     return labels == faces.identity[~known]
 
@@ -66,7 +66,7 @@ def measure(config: Nearest, faces: LitFaces) -> dict[str, Any]:
     `rate` counts every picture once, `rate_of_subsets` is the unweighted mean of the four subsets. The intervals are
     Wilson's for independent pictures; pictures of one face are not, so they are rather too narrow.
     """
-    right = recognised(config, faces)
+    right = recognized(config, faces)
     subset = faces.subset[faces.subset != 1]
     by_subset = {int(s): share(right[subset == s]) for s in subset.unique()}
     whole = share(right)
@@ -76,16 +76,16 @@ def measure(config: Nearest, faces: LitFaces) -> dict[str, Any]:
 
 
 def configs(profile: str) -> list[Nearest]:
-    """The runs of a profile: the family; on real faces also with the other ways to centre, where they differ."""
+    """The runs of a profile: the family; on real faces also with the other ways to center, where they differ."""
     if profile in ("smoke", "book"):
         return list(family("synthetic"))
     neutral = [run for run in family("yaleb", "neutral") if run.enhancer.name in SIGNED]
     return [*family("yaleb"), *family("yaleb", "none"), *neutral]
 
 
-def family(dataset: str, centre: str = "mean") -> Iterable[Nearest]:
+def family(dataset: str, center: str = "mean") -> Iterable[Nearest]:
     """Every enhancer of `FAMILY`."""
-    yield from (Nearest(dataset, enhancer, centre=centre) for enhancer in FAMILY.values())
+    yield from (Nearest(dataset, enhancer, center=center) for enhancer in FAMILY.values())
 
 
 def load(dataset: str) -> LitFaces:

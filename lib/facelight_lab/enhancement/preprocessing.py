@@ -53,8 +53,8 @@ class Preprocessing:
 def per_image(config: Preprocessing, images: Tensor) -> dict[str, Tensor]:
     """Each of `SCORES` of the enhanced images, shape (N,), for images (N, 1, H, W), uint8.
 
-    PSNR in decibels, AMBE and contrast in grey levels, entropy in bits per pixel. PSNR, AMBE, SSIM and noise
-    amplification compare with the image itself. Enhanced images are rounded to grey levels for their entropy only.
+    PSNR in decibels, AMBE and contrast in gray levels, entropy in bits per pixel. PSNR, AMBE, SSIM and noise
+    amplification compare with the image itself. Enhanced images are rounded to gray levels for their entropy only.
     """
 
     def score(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from facelight_lab.landmarks.faces import POINTS, Sets
 from facelight_lab.landmarks.runs import FEW_SEEDS, RECIPE, RENDERED_EPOCHS, SEEDS, Landmarks
 from facelight_lab.results import Record
 from facelight_lab.runs import RECORDING, measure_all
-from facelight_lab.stems import ADAPTIVE, BOTH, LOCAL, NORMALISED, OURS, VARIANTS
+from facelight_lab.stems import ADAPTIVE, BOTH, LOCAL, NORMALIZED, OURS, VARIANTS
 
 NAME = "beyond"
 LIT = ("", "global", "local")
@@ -59,7 +59,7 @@ FEW = {
 }
 """The lights of runs of fewer epochs than the headline's."""
 
-HEADLINE = (OURS, LOCAL, NORMALISED, BOTH)
+HEADLINE = (OURS, LOCAL, NORMALIZED, BOTH)
 REFERENCES = ("linear", "ln(1 + x)", "divided by mean", OURS, LOCAL)
 PARTS = (
     "ln(1 + 10x)", "ln(1 + 25x)", "ln(1 + 255x)", "ln(1 + 1000x)", "zero-mean x", "zero-mean ln(1 + x)",
@@ -71,16 +71,16 @@ LEARNED = (
     "zero-mean ln(1 + x / epsilon), epsilon trained",
 )  # fmt: skip
 OTHERS = (
-    "instance normalisation", "Weber contrast", "divisive normalisation", "ln of linear light",
-    "zero-mean ln of linear light", "colour-invariant edges", "CLAHE 40", "CLAHE, limit learned", "Tan-Triggs",
+    "instance normalization", "Weber contrast", "divisive normalization", "ln of linear light",
+    "zero-mean ln of linear light", "color-invariant edges", "CLAHE 40", "CLAHE, limit learned", "Tan-Triggs",
     "ln minus local mean", "local contrast", f"{LOCAL}, 1/255 added", "ln(1 + x / local mean)",
 )  # fmt: skip
 FURTHER = (
-    BOTH, NORMALISED, ADAPTIVE, "zero-mean x, contrast normalised",
-    "zero-mean ln(1 + 25x), contrast normalised", f"{LOCAL}, zero-mean, contrast normalised",
+    BOTH, NORMALIZED, ADAPTIVE, "zero-mean x, contrast normalized",
+    "zero-mean ln(1 + 25x), contrast normalized", f"{LOCAL}, zero-mean, contrast normalized",
 )  # fmt: skip
 FUTURE = ("attention", "several scales", f"{OURS}, attention", f"{OURS}, several scales")
-CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAHE 40", NORMALISED, BOTH)
+CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAHE 40", NORMALIZED, BOTH)
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _lit() -> Iterable[Beyond]:
     """Light in training."""
     for seed in FEW_SEEDS:
         yield Beyond("w300", "linear", seed, recipe=SHORT, lit="global")
-        for variant in ("linear", OURS, LOCAL, NORMALISED):
+        for variant in ("linear", OURS, LOCAL, NORMALIZED):
             yield Beyond("w300", variant, seed, recipe=SHORT, lit="local")
 
 

@@ -128,7 +128,7 @@ def groups(faces: LandmarkFaces) -> dict[str, Tensor]:
     """Masks (N,) of groups of crops; a group that nobody is in is left out.
 
     Of 300-W "HELEN" and "LFPW"; where faces have attributes, the six of `WFLW_ATTRIBUTES`. Of every set two more, by
-    the middle of the crop, a fifth from each edge, where the face is, and the mean of the colour channels there:
+    the middle of the crop, a fifth from each edge, where the face is, and the mean of the color channels there:
     "side-lit", one half is on average at least `SIDE_LIT` times as bright as the other; "dark", the mean of the whole
     is below `DARK`, in [0, 1], both of sRGB values.
     """

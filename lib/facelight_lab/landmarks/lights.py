@@ -1,6 +1,6 @@
 """Lights at test time, and how far a landmark network is off under each of them. No training here.
 
-A light is a function of images (B, 3, H, W), float in [0, 1], at grey levels, to images of the same shape and range;
+A light is a function of images (B, 3, H, W), float in [0, 1], at gray levels, to images of the same shape and range;
 what it does to a picture depends on that picture only.
 """
 
@@ -31,7 +31,7 @@ BRIGHTER = (1.5, 2, 3)
 SHADOWS = (3, 6, 12, 25)
 EDGE = 0.05  # of a shadow, in widths of the crop
 UNEVEN = (6, 12, 25)
-SPOTS = {"upper left": (0.35, 0.4), "lower right": (0.65, 0.6)}  # centres, in widths of the crop
+SPOTS = {"upper left": (0.35, 0.4), "lower right": (0.65, 0.6)}  # centers, in widths of the crop
 SPOT = 0.25  # standard deviation of its profile, in widths of the crop
 CASTS = {"warm": (1.0, 0.7, 0.4), "cold": (0.4, 0.7, 1.0)}  # factors of red, green and blue
 SCORES = ("image_size", "inter_ocular", "failures", "auc")
@@ -57,7 +57,7 @@ def noisy(x: Tensor, factor: float) -> Tensor:
 
 
 def _generators(x: Tensor) -> list[torch.Generator]:
-    """One for each picture, seeded by its grey levels."""
+    """One for each picture, seeded by its gray levels."""
     levels = (255 * x).round().byte().cpu()
     return [torch.Generator().manual_seed(zlib.crc32(p.contiguous().numpy().tobytes())) for p in levels]
 
@@ -95,7 +95,7 @@ def ramped(x: Tensor, factor: float, side: str, *, linear_light: bool = False) -
 def spotted(x: Tensor, factor: float, spot: str, *, linear_light: bool = False) -> Tensor:
     """Divide sRGB values by a factor except within a spot, of `SPOTS`; round.
 
-    The logarithm of the light falls from its centre along a normal curve of standard deviation `SPOT`.
+    The logarithm of the light falls from its center along a normal curve of standard deviation `SPOT`.
     """
     height, width = x.shape[-2:]
     u, v = ((torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n for n in (width, height))
@@ -180,7 +180,7 @@ def predicted(model: nn.Module, image: Tensor, light: Light, order: Tensor | Non
 
 @contextlib.contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Within it, batch normalisation takes mean and variance from the batch at hand; the running ones are kept aside.
+    """Within it, batch normalization takes mean and variance from the batch at hand; the running ones are kept aside.
 
     Source: Benz, Zhang, Karjauv, Kweon (2021), doi:10.1109/WACV48630.2021.00054.
     """

@@ -1,4 +1,4 @@
-"""Networks that locate landmarks: their first layers, what they are fed, what they minimise, what is watched."""
+"""Networks that locate landmarks: their first layers, what they are fed, what they minimize, what is watched."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REDUCTIONS = ("mean", "sum")
 
 @dataclass(frozen=True)
 class Wing:
-    """The Wing loss that is minimised, see `losses.wing_loss`.
+    """The Wing loss that is minimized, see `losses.wing_loss`.
 
     Args:
         width, curvature: in the unit.
@@ -86,7 +86,7 @@ def feeder(
 ) -> Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]:
     """A function for `train.fit` from positions in `rows` to images in [0, 1] and landmarks in [0, 1].
 
-    The crops stay 8-bit where they are, in memory or mapped; what is moved is rounded to grey levels again, as the
+    The crops stay 8-bit where they are, in memory or mapped; what is moved is rounded to gray levels again, as the
     pictures of the test are.
 
     Args:
@@ -164,8 +164,8 @@ def trained(
 ) -> train.Curve:
     """Train a network in place on crops `rows`, watched on crops `held`, and return the curve, see `train.fit`.
 
-    The training loss in the curve is the mean over coordinates, whichever is minimised; it is that of batches as they
-    were fed, with dropout. Weight decay applies to kernels and matrices, not to gamma, biases and batch normalisation.
+    The training loss in the curve is the mean over coordinates, whichever is minimized; it is that of batches as they
+    were fed, with dropout. Weight decay applies to kernels and matrices, not to gamma, biases and batch normalization.
     What has at most three numbers, such as gamma and epsilon, is trained `faster` times as fast as all else.
     """
     device = next(model.parameters()).device

@@ -45,11 +45,11 @@ class Landmarks:
         rule: which square is cut out.
         backbone: of `models.RESNETS`.
         start: "random" weights; "imagenet"; or "synthetic", after learning rendered faces. Before "imagenet" weights
-            the linear layer's pictures are normalised as ImageNet's were, the logarithmic one's are not.
+            the linear layer's pictures are normalized as ImageNet's were, the logarithmic one's are not.
         rendered: number of rendered faces of start "synthetic", else 0.
         first: recipe for them; None: `recipe`.
         recipe: how to train.
-        loss: what is minimised.
+        loss: what is minimized.
         augmentation: of training faces, rendered and real; None: none.
         darkest: training pictures are divided by up to this number, see `landmark_networks.feeder`; 1: not.
         head_width, dropout: see `models.landmark_regressor`.

@@ -23,12 +23,12 @@ from facelight_lab.landmarks.faces import FEW_RENDERED, RENDERED, Sets
 from facelight_lab.landmarks.runs import AUGMENTATION, FEW_SEEDS, RECIPE, RENDERED_EPOCHS
 from facelight_lab.results import Record
 from facelight_lab.runs import RECORDING, continued, measure_all
-from facelight_lab.stems import LOCAL, NORMALISED, OURS, VARIANTS
+from facelight_lab.stems import LOCAL, NORMALIZED, OURS, VARIANTS
 
 NAME = "tone"
 TARGETS = ("pigment", "exposure")
 SEVEN = dataclasses.replace(RECIPE, epochs=RENDERED_EPOCHS)
-COMPARED = ("linear", "ln(1 + x)", "divided by mean", LOCAL, OURS, NORMALISED)
+COMPARED = ("linear", "ln(1 + x)", "divided by mean", LOCAL, OURS, NORMALIZED)
 
 
 @dataclass(frozen=True)

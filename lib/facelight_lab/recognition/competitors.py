@@ -1,4 +1,4 @@
-"""Recognisers without a deep network, all of one form: a gallery of enhanced pictures with labels, and probes to name.
+"""Recognizers without a deep network, all of one form: a gallery of enhanced pictures with labels, and probes to name.
 
 All are deterministic, and none looks at a probe while it names another. Nothing is enhanced here.
 """
@@ -19,7 +19,7 @@ from facelight.metrics.recognition import directions
 from facelight_lab.recognition.patterns import lbp_histograms, nearest_by_chi_square
 
 
-def recognise(method: str, gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
+def recognize(method: str, gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
     """Name the probes by one of `METHODS` with its default settings.
 
     Args:
@@ -37,7 +37,7 @@ def recognise(method: str, gallery: Tensor, labels: Tensor, probes: Tensor) -> T
             that `pca` or `lda` cannot learn from.
 
     >>> gallery = torch.eye(4).view(4, 1, 2, 2)
-    >>> recognise("ridge", gallery, torch.tensor([3, 3, 5, 5]), gallery[[2, 0]])
+    >>> recognize("ridge", gallery, torch.tensor([3, 3, 5, 5]), gallery[[2, 0]])
     tensor([5, 3])
     """
     _check.one_of(method, tuple(METHODS), "method")
@@ -45,9 +45,9 @@ def recognise(method: str, gallery: Tensor, labels: Tensor, probes: Tensor) -> T
 
 
 def nearest(gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
-    """The label of the picture with the highest correlation: `metrics.nearest_neighbour` with `centre`."""
+    """The label of the picture with the highest correlation: `metrics.nearest_neighbor` with `center`."""
     _check_faces(gallery, labels, probes)
-    return metrics.nearest_neighbour(gallery, labels, probes, centre=True).long()
+    return metrics.nearest_neighbor(gallery, labels, probes, center=True).long()
 
 
 def shifted_nearest(gallery: Tensor, labels: Tensor, probes: Tensor, *, reach: int = 1) -> Tensor:
@@ -59,7 +59,7 @@ def shifted_nearest(gallery: Tensor, labels: Tensor, probes: Tensor, *, reach: i
     as many pixels and none is invented. Of equal correlations the smaller shift counts, then the first picture.
 
     Args:
-        gallery, labels, probes: see `recognise`.
+        gallery, labels, probes: see `recognize`.
         reach: largest shift in pixels, in both directions. 0 is `nearest`.
 
     Returns:
@@ -74,12 +74,12 @@ def shifted_nearest(gallery: Tensor, labels: Tensor, probes: Tensor, *, reach: i
         raise ValueError(
             f"reach: expected 0 to {(min(height, width) - 1) // 2} for pictures of {height}x{width}, got {reach}"
         )
-    inner = directions(probes[..., reach : reach + rows, reach : reach + columns], centre=True)
+    inner = directions(probes[..., reach : reach + rows, reach : reach + columns], center=True)
     best = torch.full((len(probes),), -torch.inf, dtype=inner.dtype)
     found = torch.zeros(len(probes), dtype=torch.long)
     shifts = product(range(2 * reach + 1), repeat=2)
     for y, x in sorted(shifts, key=lambda s: (s[0] - reach) ** 2 + (s[1] - reach) ** 2):
-        moved = directions(gallery[..., y : y + rows, x : x + columns], centre=True)
+        moved = directions(gallery[..., y : y + rows, x : x + columns], center=True)
         similarity, index = (inner @ moved.T).max(1)
         better = similarity > best
         best, found = torch.where(better, similarity, best), torch.where(better, index, found)
@@ -93,7 +93,7 @@ def pca(gallery: Tensor, labels: Tensor, probes: Tensor, *, variance: float = 0.
     in W, they become W^T (x - m).
 
     Args:
-        gallery, labels, probes: see `recognise`.
+        gallery, labels, probes: see `recognize`.
         variance: share of the gallery's variance that the components keep, in (0, 1].
         whiten: divide each component by its standard deviation.
 
@@ -118,7 +118,7 @@ def lda(gallery: Tensor, labels: Tensor, probes: Tensor, *, variance: float = 0.
         S_b v = lambda S_w v,   v^T S_w v = 1
 
     Args:
-        gallery, labels, probes: see `recognise`.
+        gallery, labels, probes: see `recognize`.
         variance: share of the gallery's variance that the principal components keep, in (0, 1]; 1 keeps all G - c.
 
     Raises:
@@ -144,7 +144,7 @@ def lda(gallery: Tensor, labels: Tensor, probes: Tensor, *, variance: float = 0.
 
 
 def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1, offset: bool = True) -> Tensor:
-    """Regularised least squares, one person against the rest: the label of the largest value.
+    """Regularized least squares, one person against the rest: the label of the largest value.
 
     With pictures as vectors x less their own mean and of length 1, X those of the gallery less the mean vector m of the
     gallery, and y = 1 for the pictures of a person and -1 for the others:
@@ -158,7 +158,7 @@ def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1
     enough.
 
     Args:
-        gallery, labels, probes: see `recognise`.
+        gallery, labels, probes: see `recognize`.
         alpha: strength of the shrinkage beside the mean squared length of the rows of X, > 0.
         offset: False leaves out of f(x) what does not depend on x.
 
@@ -169,7 +169,7 @@ def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1
 
     _check_faces(gallery, labels, probes)
     _check.positive(alpha, "alpha")
-    known, asked = _rows(directions(gallery, centre=True)), _rows(directions(probes, centre=True))
+    known, asked = _rows(directions(gallery, center=True)), _rows(directions(probes, center=True))
     spread = np.square(known - known.mean(0)).sum(1).mean()
     if not len(probes) or spread < 1e-12:  # nothing to ask, or nothing to tell people apart by
         return labels[:1].long().expand(len(probes)).clone()
@@ -187,7 +187,7 @@ def lbp(gallery: Tensor, labels: Tensor, probes: Tensor, *, cell: int = 10) -> T
     with the histograms `lbp_histograms` of two pictures; after `enhance.tan_triggs`, "Tan-Triggs + LBP".
 
     Args:
-        gallery, labels, probes: see `recognise`.
+        gallery, labels, probes: see `recognize`.
         cell: side of a cell in pixels, about; see `lbp_histograms`.
 
     Source: Ahonen, Hadid, Pietikäinen (2006), doi:10.1109/TPAMI.2006.244.
@@ -214,7 +214,7 @@ def kernel_ridge_values(
     gamma: float = 1.0,
     alpha: float = 0.01,
 ) -> Tensor:
-    """Regularised least squares in the space of a Gaussian kernel on local binary patterns: a value for each person.
+    """Regularized least squares in the space of a Gaussian kernel on local binary patterns: a value for each person.
 
         f(x) = sum_i b_i k(h(x), h(x_i)),   (K + alpha I) b = y,   k(a, b) = exp(-gamma ||a - b||^2)
 
@@ -223,11 +223,11 @@ def kernel_ridge_values(
     picture of the gallery belongs to it. Patterns do not change with the strength of the light: no enhancer is needed.
 
     Args:
-        gallery, labels, probes: see `recognise`.
+        gallery, labels, probes: see `recognize`.
         cell: see `lbp_histograms`.
         radii: of the circles, in pixels.
         gamma: > 0; of squared distances, which are at most 2.
-        alpha: > 0, strength of the regularisation.
+        alpha: > 0, strength of the regularization.
 
     Returns:
         (N, people), float64, the people in the order of their labels. Rounded to nine digits: of values equal but for
@@ -297,4 +297,4 @@ def _nearest_in(space: Callable[[np.ndarray], np.ndarray], gallery: Tensor, labe
     """The nearest picture by cosine after a map of vectors into another space."""
     known = torch.from_numpy(space(_rows(gallery)))
     asked = torch.from_numpy(space(_rows(probes))) if len(probes) else known[:0]
-    return metrics.nearest_neighbour(known, labels, asked, centre=False).long()
+    return metrics.nearest_neighbor(known, labels, asked, center=False).long()

@@ -34,11 +34,11 @@ CONTROLS = ("Input", "Tan-Triggs", "ln minus local mean")  # also stretched
 class Detection:
     """Every n-th picture of a data set is enhanced, given a border, and searched for a face and its parts.
 
-    Scenes are divided by each of `FACTORS` and rounded to grey levels first, then turned to grey, as a detector sees
+    Scenes are divided by each of `FACTORS` and rounded to gray levels first, then turned to gray, as a detector sees
     them; the enhancer works on that. The border comes after the enhancer, so that it does not change the histogram.
 
-    `stretch` is a control. A cascade normalises each window to unit variance, so that brightness and contrast would not
-    matter, but OpenCV rejects windows whose standard deviation is below 10 grey levels. What stretching finds was only
+    `stretch` is a control. A cascade normalizes each window to unit variance, so that brightness and contrast would not
+    matter, but OpenCV rejects windows whose standard deviation is below 10 gray levels. What stretching finds was only
     too weak for that; what an enhancer finds beyond it is its own merit.
 
     Args:
@@ -88,7 +88,7 @@ def searched(config: Detection, images: Tensor, truth: Tensor, factor: float = 1
 
 def _search(config: Detection, factor: float, x: Tensor) -> Tensor:
     """Rows found, x_min, y_min, x_max, y_max, left eye, right eye, mouth of images x."""
-    y = config.enhancer(detect.to_grey(x if factor == 1 else illumination.darken(x, factor)))
+    y = config.enhancer(detect.to_gray(x if factor == 1 else illumination.darken(x, factor)))
     if config.stretch:
         low, high = y.amin((-3, -2, -1), keepdim=True), y.amax((-3, -2, -1), keepdim=True)
         y = ((y - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)

@@ -102,7 +102,7 @@ def measure(config: Embedding, faces: LitFaces, place: Path | None = None) -> di
     start = started(config, None if place is None else place / "rendered.pt")
     if config.recipe is None:
         gallery, probes = (features(start, config.enhancer, f.image) for f in (known, asked))
-        pred, curve = metrics.nearest_neighbour(gallery, known.identity, probes, centre=False), train.Curve()
+        pred, curve = metrics.nearest_neighbor(gallery, known.identity, probes, center=False), train.Curve()
     else:
         people, target = known.identity.unique(return_inverse=True)
         checkpoint = None if place is None else place / "checkpoint.pt"

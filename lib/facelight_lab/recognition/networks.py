@@ -15,7 +15,7 @@ from facelight import _check, illumination, models, train
 from facelight.data.samples import LitFaces
 from facelight_lab.enhancers import Enhancer
 from facelight_lab.first_layers import Precise
-from facelight_lab.stems import BOTH, LOCAL, NORMALISED, OURS, VARIANTS, Variant
+from facelight_lab.stems import BOTH, LOCAL, NORMALIZED, OURS, VARIANTS, Variant
 
 # Name of a first layer -> what it is; a chapter for each half.
 STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 + x)", "ln(1 + 255x)")} | {
@@ -23,7 +23,7 @@ STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 +
 }
 BEYOND: dict[str, Variant] = {
     f"{OURS}, edges repeated": VARIANTS[OURS],
-    NORMALISED: VARIANTS[NORMALISED],
+    NORMALIZED: VARIANTS[NORMALIZED],
     BOTH: VARIANTS[BOTH],
     LOCAL: VARIANTS[LOCAL],
 }
@@ -38,10 +38,10 @@ class Network:
         backbone: see `models.face_classifier`.
         stem: a key of `STEMS` or `BEYOND`.
         weights: None, from scratch, or "imagenet".
-        changes: what happens to a training picture before it is enhanced, in this order, rounded to grey levels after
+        changes: what happens to a training picture before it is enhanced, in this order, rounded to gray levels after
             each: "move", rotation up to 5 degrees, shift up to 4 % of the side, size up to 5 %; "flip", mirrored every
             other time; "relight", a light that grows from a random side, see `illumination.relight`; "erase", a patch
-            becomes grey every other time.
+            becomes gray every other time.
         label_smoothing: of the cross-entropy.
         flip_test: at test time the mean of the scores of a picture and of its mirror image.
         recipe: how it is trained.
@@ -66,7 +66,7 @@ class Network:
             raise ValueError(f"label_smoothing: expected a share in [0, 1), got {self.label_smoothing}")
 
 
-def recognise(
+def recognize(
     network: Network,
     enhancer: Enhancer,
     known: LitFaces,
@@ -154,7 +154,7 @@ def changes(names: tuple[str, ...], enhancer: Enhancer) -> Callable[[Tensor, tor
     def change(x: Tensor, generator: torch.Generator) -> Tensor:
         with torch.random.fork_rng():  # Kornia draws from the global state
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-            for name in names:  # pictures have grey levels, also between others, as those of the test do
+            for name in names:  # pictures have gray levels, also between others, as those of the test do
                 x = illumination.quantize(kinds[name](x).clamp(0, 1))
         return enhancer(x).contiguous(memory_format=torch.channels_last)
 

@@ -16,7 +16,7 @@ def lbp_histograms(x: Tensor, *, cell: int = 10, radius: int = 2) -> Tensor:
 
     A pattern says which of 8 points on a circle are at least as bright as the pixel in the middle; the 58
     patterns with at most two changes around the circle have a bin each, all others share one. Pictures are rounded to
-    grey levels first: in a flat region of a float picture the last bit would decide. The border is repeated outwards.
+    gray levels first: in a flat region of a float picture the last bit would decide. The border is repeated outwards.
 
     Args:
         x: pictures (N, C, H, W), float in [0, 1].
@@ -42,9 +42,9 @@ def lbp_histograms(x: Tensor, *, cell: int = 10, radius: int = 2) -> Tensor:
     cells = (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
     size = np.bincount(cells.ravel())[:, None]
     inner = slice(radius, -radius)
-    grey = (x.detach() * 255).round().byte().flatten(0, 1).numpy()
-    found = np.empty((len(grey), size.size, _PATTERNS), np.float32)
-    for i, picture in enumerate(np.pad(grey, ((0, 0), (radius, radius), (radius, radius)), mode="edge")):
+    gray = (x.detach() * 255).round().byte().flatten(0, 1).numpy()
+    found = np.empty((len(gray), size.size, _PATTERNS), np.float32)
+    for i, picture in enumerate(np.pad(gray, ((0, 0), (radius, radius), (radius, radius)), mode="edge")):
         pattern = local_binary_pattern(picture, _POINTS, radius, "nri_uniform")[inner, inner].astype(np.int64)
         bins = (cells * _PATTERNS + pattern).ravel()
         found[i] = np.bincount(bins, minlength=size.size * _PATTERNS).reshape(-1, _PATTERNS) / size

@@ -19,7 +19,7 @@ from facelight_lab.recognition import competitors, networks, protocols, scoring
 from facelight_lab.recognition.networks import Network
 from facelight_lab.results import Record
 from facelight_lab.runs import RECORDING, continued, in_parts, measure_all, read
-from facelight_lab.stems import NORMALISED
+from facelight_lab.stems import NORMALIZED
 
 NAME = "recognition"
 DATASETS = ("yaleb", "pie", "synthetic")
@@ -40,7 +40,7 @@ RECIPE = train.Recipe(epochs=40, batch=50, learning_rate=2e-3, weight_decay=0.05
 MANY_EPOCHS = replace(RECIPE, epochs=400)
 STATED = train.Recipe(epochs=100, batch=50, optimizer="sgd", learning_rate=1e-3, schedule="constant")  # by the paper
 SIDES = {"vgg16": 224, "resnet50": 224, "inception_v3": 299}  # of the paper's networks
-FROM_SCRATCH = {  # size and recipe in `laptop`; nothing normalises VGG16's last layers: a lower rate
+FROM_SCRATCH = {  # size and recipe in `laptop`; nothing normalizes VGG16's last layers: a lower rate
     "vgg16_small": ((48, 42), replace(RECIPE, learning_rate=1e-3)),
     "resnet50": ((48, 42), RECIPE),
     "inception_v3": ((75, 75), RECIPE),
@@ -51,7 +51,7 @@ FROM_SCRATCH = {  # size and recipe in `laptop`; nothing normalises VGG16's last
 class Recognition:
     """Train on some pictures, name the others.
 
-    A picture is resized, bilinearly with antialiasing, rounded to grey levels, and only then enhanced.
+    A picture is resized, bilinearly with antialiasing, rounded to gray levels, and only then enhanced.
 
     Args:
         dataset: "yaleb", "pie" or "synthetic", rendered faces under the lights of Extended Yale B.
@@ -94,7 +94,7 @@ def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> 
     """What is recorded of a run.
 
     For each method (`network` for a network, `network + kernel ridge` for the sum) `right` and `count`: pictures
-    recognised and tested in each group, the illumination subsets or, of CMU PIE, the cameras; and `confused`, the five
+    recognized and tested in each group, the illumination subsets or, of CMU PIE, the cameras; and `confused`, the five
     most frequent mistakes. For a network also the training curve; for it and for the methods in `BY_LIGHT` `wrong`, how
     many pictures failed under each light.
 
@@ -113,7 +113,7 @@ def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> 
         in_parts(lambda x: config.enhancer(x).movedim(0, -1), f.image, config.size).movedim(-1, 0)
         for f in (known, asked)
     )
-    named = {m: competitors.recognise(m, gallery, known.identity, probes) for m in config.methods}
+    named = {m: competitors.recognize(m, gallery, known.identity, probes) for m in config.methods}
     found = {m: scoring.counted(asked, pred, by_light=m in BY_LIGHT) for m, pred in named.items()}
     return found | {"trained_on": len(known)}
 
@@ -128,12 +128,12 @@ def _by_network(
     where = f"{config.device}, {torch.get_num_threads()} threads"
     whose = f"{config} with the code {code()} and torch {torch.__version__} on {where}"
 
-    def recognise() -> tuple[Tensor, train.Curve]:
-        return networks.recognise(
+    def recognize() -> tuple[Tensor, train.Curve]:
+        return networks.recognize(
             network, config.enhancer, known, asked, seed=config.seed, checkpoint=checkpoint, identity=whose
         )
 
-    scores, curve = continued(recognise, checkpoint)
+    scores, curve = continued(recognize, checkpoint)
     summed = {"network": scores.cpu()}
     if config.methods:
         gallery, probes = (f.image.float() / 255 for f in (known, asked))
@@ -232,7 +232,7 @@ def _on_pie() -> Iterable[Recognition]:
     network = Network("resnet18_c4", label_smoothing=0.1, flip_test=True, recipe=RECIPE)
     for seed in SEEDS:
         yield Recognition("pie", "random", FAMILY["local contrast"], seed, (64, 64), ("kernel ridge",), network)
-        yield Recognition("pie", "random", Enhancer(), seed, (64, 64), network=replace(network, stem=NORMALISED))
+        yield Recognition("pie", "random", Enhancer(), seed, (64, 64), network=replace(network, stem=NORMALIZED))
 
 
 def _network(stem: str) -> Network:
@@ -281,7 +281,7 @@ def load_few(dataset: str) -> LitFaces:
 
 
 def resized(faces: LitFaces, size: tuple[int, int]) -> LitFaces:
-    """The same pictures at another size (H, W), rounded to grey levels."""
+    """The same pictures at another size (H, W), rounded to gray levels."""
     small = in_parts(lambda x: (x * 255).round().byte().movedim(0, -1), faces.image, size)
     return replace(faces, image=small.movedim(-1, 0))
 

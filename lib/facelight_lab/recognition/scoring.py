@@ -13,7 +13,7 @@ from facelight_lab.recognition import protocols
 
 
 def rate(found: dict[str, Any]) -> float:
-    """Share of all pictures that were recognised, from what `measure` counted for a method."""
+    """Share of all pictures that were recognized, from what `measure` counted for a method."""
     return sum(found["right"].values()) / sum(found["count"].values())
 
 
