@@ -33,7 +33,7 @@ def noisy(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def learn(checkpoint: Path | None = None, recipe: Recipe = RECIPE) -> tuple[nn.Module, train.Curve]:
     model = net()
     watch = lambda model: {"mean": model(IMAGES).mean().item()}  # noqa: E731
-    options = {"seed": 4, "checkpoint": checkpoint, "seconds_between_saves": 0.0, "watch": watch}
+    options = {"seed": 4, "checkpoint": checkpoint, "seconds_between_saves": 0.0, "on_epoch_end": watch}
     return model, train.fit(model, noisy, 19, F.cross_entropy, recipe, **options)
 
 
@@ -52,9 +52,9 @@ from facelight_lab.results import records
 records._git = lambda *words: None
 folder = Path(sys.argv[2])
 os.environ["FACELIGHT_RESULTS"] = str(folder / "results")
-with distributed.processes() as rank:
-    assert distributed.place() == (rank, 2)
-    rows = distributed.share(torch.arange(7)).tolist()
+with distributed.process_group() as rank:
+    assert (distributed.rank(), distributed.world_size()) == (rank, 2)
+    rows = distributed.shard(torch.arange(7)).tolist()
     assert rows == [[0, 1, 2, 3], [4, 5, 6]][rank]
     model, curve = t.learn(folder / "run.pt")
     torch.save({"state": model.state_dict(), "curve": curve}, folder / f"end{rank}.pt")
@@ -69,7 +69,7 @@ with distributed.processes() as rank:
 
     def measure(config, faces, place):
         log.append(config.name)
-        return {"rank": rank, "total": distributed.average(torch.tensor(float(rank + 1)))}, "all", 2
+        return {"rank": rank, "total": distributed.all_reduce_mean(torch.tensor(float(rank + 1)))}, "all", 2
 
     first = measure_all("toy", "laptop", runs.TOYS[:3], runs.dots, measure)
     second = measure_all("toy", "laptop", runs.TOYS[:4], runs.dots, measure)
@@ -77,7 +77,7 @@ with distributed.processes() as rank:
     assert {item.provenance["device"] for item in second} == {"cpu, 2 processes"}
     assert [item.metrics["total"] for item in second] == [1.5] * 4
     (folder / f"log{rank}.json").write_text(json.dumps({"log": log, "told": told}))
-assert distributed.place() == (0, 1)
+assert (distributed.rank(), distributed.world_size()) == (0, 1)
 """
 
 
@@ -126,20 +126,20 @@ def test_alone_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.rand(3, 2)
     model = net()
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with distributed.processes() as rank:
+    with distributed.process_group() as rank:
         assert rank == 0
-        assert distributed.place() == (0, 1)
-        assert distributed.share(x) is x
-        assert distributed.parallel(model) is model
+        assert (distributed.rank(), distributed.world_size()) == (0, 1)
+        assert distributed.shard(x) is x
+        assert distributed.data_parallel(model) is model
         assert distributed.weighted(x, 1, 3) is x
-        assert distributed.average(x[0, 0]) == x[0, 0].item()
-        assert distributed.told(model) is model
+        assert distributed.all_reduce_mean(x[0, 0]) == x[0, 0].item()
+        assert distributed.broadcast(model) is model
     assert not torch.distributed.is_initialized()
 
 
 def test_weights_of_uneven_shares_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Means 2 over four rows and 5 over three: the mean over seven is (8 + 15) / 7."""
-    monkeypatch.setattr(distributed, "place", lambda: (0, 2))
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     parts = [distributed.weighted(torch.tensor(value), rows, 7).item() for value, rows in ((2.0, 4), (5.0, 3))]
     assert sum(parts) / 2 == pytest.approx(23 / 7)
 

@@ -73,7 +73,9 @@ def same_bits(one: nn.Module, other: nn.Module) -> bool:
 
 def test_a_known_function_is_learned_and_the_curve_says_so() -> None:
     model = linear()
-    curve = fit(model, line, 10, F.mse_loss, replace(PLAIN, epochs=60), watch=lambda m: {"slope": m.weight.item()})
+    curve = fit(
+        model, line, 10, F.mse_loss, replace(PLAIN, epochs=60), on_epoch_end=lambda m: {"slope": m.weight.item()}
+    )
     assert model.weight.item() == pytest.approx(3, abs=1e-3)
     assert model.bias.item() == pytest.approx(-1, abs=1e-3)
     assert {name: len(values) for name, values in curve.items()} == {"loss": 60, "slope": 60}
@@ -308,7 +310,7 @@ def test_the_random_state_of_the_caller_is_left_alone() -> None:
     fit(model, noisy, 20, F.cross_entropy, Recipe(epochs=1))
     assert state() == before
     with pytest.raises(KeyboardInterrupt):
-        fit(model, noisy, 20, F.cross_entropy, Recipe(epochs=1), watch=fail)
+        fit(model, noisy, 20, F.cross_entropy, Recipe(epochs=1), on_epoch_end=fail)
     assert state() == before
 
 
@@ -332,7 +334,7 @@ def test_best_device(there: bool, name: str, monkeypatch: pytest.MonkeyPatch) ->
 # --- modes, precision, messages
 
 
-def test_watch_sees_evaluation_mode_and_training_goes_on_in_training_mode() -> None:
+def test_on_epoch_end_sees_evaluation_mode_and_training_goes_on_in_training_mode() -> None:
     model = conv_net()
     modes: list[tuple[str, bool]] = []
 
@@ -344,7 +346,7 @@ def test_watch_sees_evaluation_mode_and_training_goes_on_in_training_mode() -> N
         modes.append(("watch", any(part.training for part in model.modules())))
         return {}
 
-    fit(model.eval(), batch, 20, F.cross_entropy, Recipe(epochs=2, batch=20), watch=watch)
+    fit(model.eval(), batch, 20, F.cross_entropy, Recipe(epochs=2, batch=20), on_epoch_end=watch)
     assert modes == [("batch", True), ("watch", False)] * 2
 
 
@@ -357,30 +359,31 @@ def test_weight_decay_where_it_applies(optimizer: str) -> None:
         with torch.no_grad():
             model.bias.fill_(2.0)
         before = {name: value.detach().clone() for name, value in model.named_parameters()}
-        fit(model, line, 10, lambda y, _: 0.0 * y.sum(), recipe, decays=rule)
+        fit(model, line, 10, lambda y, _: 0.0 * y.sum(), recipe, weight_decay_filter=rule)
         for name, value in model.named_parameters():
             expected = before[name] * (0.95 if name in moved else 1.0)
             torch.testing.assert_close(value, expected)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_rates_multiply_the_recipe_s(optimizer: str) -> None:
+def test_lr_scale_multiplies_the_learning_rate(optimizer: str) -> None:
     """A constant gradient moves a parameter by the rate, in proportion."""
     recipe = Recipe(epochs=1, batch=10, optimizer=optimizer, learning_rate=0.1, weight_decay=0.5, schedule="constant")
     moved = {}
-    for faster in (1.0, 3.0):
+    for scale in (1.0, 3.0):
         model = linear()
         with torch.no_grad():
             model.bias.zero_()
         before = model.weight.detach().clone()
-        fit(model, line, 10, lambda y, _: y.sum(), recipe, decays=lambda p: p.ndim > 1,
-            rates=lambda p, faster=faster: faster if p.ndim == 1 else 1.0)  # fmt: skip
-        moved[faster] = model.bias.detach().clone(), model.weight.detach() - before
+        fit(model, line, 10, lambda y, _: y.sum(), recipe, weight_decay_filter=lambda p: p.ndim > 1,
+            lr_scale=lambda p, scale=scale: scale if p.ndim == 1 else 1.0)  # fmt: skip
+        moved[scale] = model.bias.detach().clone(), model.weight.detach() - before
     torch.testing.assert_close(moved[3.0][0], 3 * moved[1.0][0])
     torch.testing.assert_close(moved[3.0][1], moved[1.0][1])
 
 
-def test_only_the_network_computes_in_bfloat16() -> None:
+def test_only_the_network_computes_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "computes_in_bfloat16", lambda device: True)  # PyTorch emulates it where it must
     seen: list[tuple[torch.dtype, bool]] = []
 
     def batch(index: Tensor, *_: torch.Generator) -> Tensor:
@@ -473,7 +476,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(optimizer: str, bf16: bool, where:
         torch.rand(3)  # whoever watches may draw
         return {"mean": np.float64(evaluate(model, lambda i: IMAGES[i], 20).mean())}
 
-    expected = fit(straight, noisy, 20, F.cross_entropy, recipe, seed=4, watch=watch)
+    expected = fit(straight, noisy, 20, F.cross_entropy, recipe, seed=4, on_epoch_end=watch)
     options = {"seed": 4, "checkpoint": tmp_path / "new" / "run.pt", "seconds_between_saves": 0.0}
     for calls in (2, 1, 2):  # two epochs in all, the rest of each is lost
         stop = stop_after(calls if where == "watch" else 4 * calls)
@@ -485,12 +488,12 @@ def test_resumed_is_uninterrupted_bit_for_bit(optimizer: str, bf16: bool, where:
                 20,
                 F.cross_entropy,
                 recipe,
-                watch=lambda model, stop=stop: watch(model) | (stop() and {} if where == "watch" else {}),
+                on_epoch_end=lambda model, stop=stop: watch(model) | (stop() and {} if where == "watch" else {}),
                 **options,
             )
         resumed = conv_net()
     assert torch.load(options["checkpoint"], weights_only=True)["epoch"] == 2
-    assert fit(resumed, noisy, 20, F.cross_entropy, recipe, watch=watch, **options) == expected
+    assert fit(resumed, noisy, 20, F.cross_entropy, recipe, on_epoch_end=watch, **options) == expected
     assert same_bits(resumed, straight)
     assert os.listdir(tmp_path / "new") == ["run.pt"]  # noqa: PTH208
     again = conv_net()
@@ -529,7 +532,7 @@ def work(name, moments, goal):
 
     net = conv_net()
     torch.rand(random.SystemRandom().randrange(9))
-    curve = fit(net, lambda i, g: (count(), noisy(i, g))[1], 20, F.cross_entropy, recipe, seed=6, watch=count,
+    curve = fit(net, lambda i, g: (count(), noisy(i, g))[1], 20, F.cross_entropy, recipe, seed=6, on_epoch_end=count,
                 checkpoint=folder / f"{name}.pt", seconds_between_saves=0)
     torch.save({"state": net.state_dict(), "curve": curve}, folder / f"{name}.end")
 
@@ -588,7 +591,7 @@ def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "run.pt"
     watch = lambda model: {"a": torch.tensor(1.0), "b": np.float32(2)}  # noqa: E731
     options = {"checkpoint": path, "identity": "toy", "seconds_between_saves": 0.0}
-    fit(linear(), line, 10, F.mse_loss, replace(PLAIN, optimizer="adamw"), watch=watch, **options)
+    fit(linear(), line, 10, F.mse_loss, replace(PLAIN, optimizer="adamw"), on_epoch_end=watch, **options)
     return path
 
 
@@ -675,7 +678,7 @@ def test_stopping_early_is_off_by_default_and_an_interrupted_run_stops_at_the_sa
 
     def trained(seen: list[float], **options: object) -> tuple[nn.Module, dict[str, list[float]]]:
         model, left = linear(), iter(seen)
-        curve = fit(model, line, 10, F.mse_loss, recipe, watch=lambda _: {"error": next(left)}, **options)
+        curve = fit(model, line, 10, F.mse_loss, recipe, on_epoch_end=lambda _: {"error": next(left)}, **options)
         return model, curve
 
     _, whole = trained(numbers)

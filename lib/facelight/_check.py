@@ -239,3 +239,9 @@ def per_image(value: float | Tensor, x: Tensor, name: str) -> float | Tensor:
             f"got shape {tuple(value.shape)} for images of shape {tuple(x.shape)}"
         )
     return value[..., None, None, None].to(x.device, torch.promote_types(x.dtype, torch.float32))
+
+
+def whole(value: int, name: str, least: int) -> None:
+    """Require an int of at least `least`."""
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")

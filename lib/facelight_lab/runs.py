@@ -95,7 +95,7 @@ def measure_all(
         same = measured.get(same_as(config))
         return _record(experiment, profile, config, loaded[config.dataset], measure, same, place)
 
-    hidden = profile not in RECORDING or distributed.place()[0] > 0
+    hidden = profile not in RECORDING or distributed.rank() > 0
     bar = tqdm(desc=f"{experiment}, {profile}", total=len(configs), unit="run", disable=hidden)
     with bar:
         for patient in (False, True):  # what another process has in hand comes last
@@ -115,21 +115,21 @@ def measure_all(
 
 def _together(experiment: str, config: C, measure: Callable[[C, Path | None], Record], patient: bool) -> Record | None:
     """`_once`, also where several processes train one network: the first decides, locks and saves, all measure."""
-    if distributed.place()[1] == 1:
+    if distributed.world_size() == 1:
         return _once(experiment, config, measure, patient)
     item, asked = None, []
 
     def announced(config: C, place: Path | None) -> Record:
-        asked.append(distributed.told(True))
+        asked.append(distributed.broadcast(True))
         return measure(config, place)
 
-    if distributed.place()[0] == 0:
+    if distributed.rank() == 0:
         item = _once(experiment, config, announced, patient)
         if not asked:
-            distributed.told(False)
-    elif distributed.told(False):
+            distributed.broadcast(False)
+    elif distributed.broadcast(False):
         measure(config, workplace(experiment, config))
-    return distributed.told(item)
+    return distributed.broadcast(item)
 
 
 def _once(experiment: str, config: C, measure: Callable[[C, Path | None], Record], patient: bool) -> Record | None:
@@ -193,7 +193,7 @@ def _record(
     else:
         metrics, split, count = same.metrics, same.data["split"], same.data["count"]
     enhancer = getattr(config, "enhancer", None)
-    count_of_processes = distributed.place()[1]
+    count_of_processes = distributed.world_size()
     shared = "" if count_of_processes == 1 else f", {count_of_processes} processes"
     return results.record(
         experiment,

@@ -93,7 +93,7 @@ def started(config: Landmarks, checkpoint: Path | None = None) -> nn.Module:
     what = {"config": str(alone), "code": code(), "torch": torch.__version__, "device": config.device}
 
     def make() -> cache.Arrays:
-        if distributed.place()[1] > 1:  # the others wait for this one to finish, and this one for them
+        if distributed.world_size() > 1:  # the others wait for this one to finish, and this one for them
             raise ValueError(
                 "start 'synthetic': rendered faces are learned by one process: run the same command without torchrun "
                 "first, at least until the second progress bar"
@@ -173,7 +173,7 @@ def load_few(dataset: str) -> Sets:
 
 def run(profile: str) -> list[Record]:
     """Measure the runs of a profile; see `facelight_lab.experiments.run`. Under `torchrun` one run takes all GPUs."""
-    with distributed.processes():
+    with distributed.process_group():
         return measure_all(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
 
 

@@ -176,9 +176,9 @@ def trained(
         functools.partial(loss.of, size=faces.image.shape[-1]),
         recipe,
         seed=seed,
-        watch=watcher(faces, held, loss),
-        decays=lambda parameter: parameter.ndim > 1,
-        rates=lambda parameter: faster if parameter.numel() <= 3 else 1.0,
+        on_epoch_end=watcher(faces, held, loss),
+        weight_decay_filter=lambda parameter: parameter.ndim > 1,
+        lr_scale=lambda parameter: faster if parameter.numel() <= 3 else 1.0,
         **options,
     )
     coordinates = 2 * faces.landmarks.shape[1] if loss.reduction == "sum" else 1

@@ -120,7 +120,7 @@ def measure(config: Tone, sets: Sets, place: Path | None = None) -> dict[str, An
             seed=config.seed,
             checkpoint=checkpoint,
             identity=f"{config} with the code {code()}, {torch.get_num_threads()} threads",
-            decays=lambda parameter: parameter.ndim > 1,
+            weight_decay_filter=lambda parameter: parameter.ndim > 1,
             progress=checkpoint is not None,
         )
 
