@@ -168,7 +168,9 @@ def _shown(x: Tensor, *values: float) -> str:
 def _float_advice(dtype: torch.dtype, name: str) -> str:
     """How a tensor of another type becomes floating point."""
     if dtype == torch.uint8:
-        return f"divide 8-bit images by 255, {name}.float() / 255"
+        return (
+            f"divide 8-bit images by 255, {name}.float() / 255 or torchvision's v2.ToDtype(torch.float32, scale=True)"
+        )
     if dtype == torch.uint16:
         return f"divide 16-bit images by 65535, {name}.float() / 65535"
     return f"convert it with {name}.float()"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 P = ParamSpec("P")
-M = TypeVar("M", bound=nn.Module)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def one_node(function: Callable[Concatenate[Tensor, P], Tensor]) -> Callable[Concatenate[Tensor, P], Tensor]:
@@ -31,23 +31,23 @@ def one_node(function: Callable[Concatenate[Tensor, P], Tensor]) -> Callable[Con
     return cast(Callable[Concatenate[Tensor, P], Tensor], call)
 
 
-def leaf(forward: Callable[[M, Tensor], Tensor]) -> Callable[[M, Tensor], Tensor]:
-    """Keep a module whole: decorates its `forward`.
+def leaf(forward: F) -> F:
+    """Keep a module whole: decorates its `forward`, whose first argument is traced.
 
     Raises:
         TypeError: the module itself is what is traced, and so has no place in a graph.
     """
 
     @functools.wraps(forward)
-    def call(self: M, x: Tensor) -> Tensor:
+    def call(self: nn.Module, x: Any, *others: Any) -> Any:
         if not isinstance(x, fx.Proxy):
-            return forward(self, x)
-        if x.tracer.root is self:
+            return forward(self, x, *others)
+        tracer: Any = x.tracer
+        if tracer.root is self:
             raise TypeError(f"{type(self).__name__} is one node of a torch.fx graph: trace torch.nn.Sequential(it)")
-        node = x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), (x,), {})
-        return cast(Tensor, node)
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), (x, *others), {})
 
-    return call
+    return cast(F, call)
 
 
 def recording() -> bool:

@@ -12,12 +12,20 @@ from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, overl
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import register_pytree_node
 
 WFLW_ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 
 
 class _Row(dict[str, Any]):
-    """One sample: `row["image"]` or `row.image`; a dictionary, as `torch.utils.data.DataLoader` wants them."""
+    """One sample: `row["image"]` or `row.image`; a dictionary, as `torch.utils.data.DataLoader` wants them.
+
+    `torchvision.transforms.v2` takes it apart like a plain dictionary, and finds the image in it.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        register_pytree_node(cls, lambda row: (list(row.values()), list(row)), lambda v, k: cls(zip(k, v, strict=True)))
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -4,6 +4,9 @@ A module takes the arguments of its function after x once, and the images later;
 `ImageSequential` and `AugmentationSequential` take it as it is, between random augmentations: every image passes
 through it, and keypoints, boxes and masks stay as they are. The images must be in [0, 1] there too: after an
 augmentation that leaves the range, such as `RandomGaussianNoise`, put one that clips.
+
+torchvision's `v2.Compose` takes it, too, behind `v2.ToDtype(torch.float32, scale=True)`: an `Image` or `Video` of a
+sample is enhanced, and boxes, masks, key points, labels and all else pass as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 
 from facelight import _check
 from facelight._graph import leaf
+from facelight._transforms import on_images
 from facelight.enhance.adaptive import ahe, clahe
 from facelight.enhance.edges import gradientface, tan_triggs
 from facelight.enhance.histogram import bbhe, equalize
@@ -153,9 +157,13 @@ class EnhancerModule(nn.Module):
         return {name: value() if isinstance(value, nn.Module) else value for name, value in values.items()}
 
     @leaf
-    def forward(self, x: Tensor) -> Tensor:
-        """Enhance the images x: (*, C, H, W), float in [0, 1]; same shape and dtype."""
-        return self.function(x, **self.settings())
+    def forward(self, x: Any, *others: Any) -> Any:
+        """Enhance the images x: (*, C, H, W), float in [0, 1]; same shape and dtype.
+
+        A sample of `torchvision.transforms.v2` comes back with its images enhanced and everything else untouched:
+        `facelight._transforms.on_images`.
+        """
+        return on_images(lambda images: self.function(images, **self.settings()), x, *others)
 
     def extra_repr(self) -> str:
         """The settings that are not learned."""
