@@ -71,8 +71,8 @@ with distributed.process_group() as rank:
         log.append(config.name)
         return {"rank": rank, "total": distributed.all_reduce_mean(torch.tensor(float(rank + 1)))}, "all", 2
 
-    first = measure_all("toy", "laptop", runs.TOYS[:3], runs.dots, measure)
-    second = measure_all("toy", "laptop", runs.TOYS[:4], runs.dots, measure)
+    first = measure_all(runs.toys(runs.TOYS[:3], measure))
+    second = measure_all(runs.toys(runs.TOYS[:4], measure))
     assert [item.metrics["rank"] for item in second] == [0] * 4
     assert {item.provenance["device"] for item in second} == {"cpu, 2 processes"}
     assert [item.metrics["total"] for item in second] == [1.5] * 4

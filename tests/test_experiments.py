@@ -11,8 +11,7 @@ import torch
 
 from facelight import enhance, metrics
 from facelight.data import LitFaces
-from facelight_lab import enhancers, experiments, results
-from facelight_lab import runs as _runs
+from facelight_lab import enhancers, experiments, pictures, results
 from facelight_lab.enhancement import preprocessing
 from facelight_lab.enhancement.preprocessing import Preprocessing
 from facelight_lab.enhancers import FAMILY, Enhancer, clahe, modified_clahe
@@ -129,7 +128,7 @@ def test_every_enhancer_runs_and_obeys_the_bound(label: str, faces: LitFaces) ->
 def test_parts_and_threads_do_not_change_the_result(faces: LitFaces, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Preprocessing("synthetic", SMALL_CLAHE)
     whole = preprocessing.per_image(config, faces.image)
-    monkeypatch.setattr(_runs, "PIXELS_AT_ONCE", 24 * 28 * 3)
+    monkeypatch.setattr(pictures, "PIXELS_AT_ONCE", 24 * 28 * 3)
     torch.set_num_threads(2)
     try:
         parts = preprocessing.per_image(config, faces.image)

@@ -28,7 +28,7 @@ import torch
 from facelight import _files, _locks, _machine, checkpoints
 from facelight.data import LitFaces, cache, crops, sources, w300
 from facelight.data.samples import Annotations
-from facelight_lab import _code, results
+from facelight_lab import _code, pictures, results
 from facelight_lab import command as cli
 from facelight_lab import runs as _runs
 from facelight_lab.results import records
@@ -172,15 +172,15 @@ def test_a_lock_that_belongs_to_a_colleague_does_not_stop_the_cache(monkeypatch:
         assert cache.cached("toy", {"n": 1}, arrays).arrays["x"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("patient", [False, True])
 @pytest.mark.parametrize("code", NO_LOCKS)
-def test_a_run_without_locks_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, code: int, patient: bool) -> None:
+def test_a_run_without_locks_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     without_locks(monkeypatch, code)
-    lock = Path(f"{_runs.workplace('toy', Toy())}.lock")
+    lock = _runs.lock_of(_runs.workplace("toy", Toy()))
     lock.parent.mkdir(parents=True)
     lock.write_text("left by a process that was killed")
+    experiment = _runs.Experiment("toy", "laptop", [Toy()], dots, lambda *_: pytest.fail("measured"))
     with pytest.raises(OSError, match=r"or lock it .*: set FACELIGHT_RESULTS to a folder on another disk"):
-        _runs._once("toy", Toy(), lambda config, place: pytest.fail("measured"), patient)
+        _runs.measure_all(experiment)
 
 
 # --- a checkout that git refuses
@@ -238,7 +238,7 @@ def test_a_refusal_of_git_is_said_before_anything_is_measured(
     monkeypatch.setattr(subprocess, "run", refuse)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        (item,) = _runs.measure_all("toy", "laptop", [Toy()], dots, measure)
+        (item,) = _runs.measure_all(_runs.Experiment("toy", "laptop", [Toy()], dots, measure))
     assert item.provenance["commit"] is None
     assert any(f"git says nothing of the checkout {checkout}" in text and why in text for text in before)
 
@@ -269,19 +269,19 @@ def test_the_processors_are_those_that_the_process_may_use(monkeypatch: pytest.M
 def test_there_are_as_many_threads_as_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Pool(_runs.ThreadPoolExecutor):
+    class Pool(pictures.ThreadPoolExecutor):
         def __init__(self, workers: int, **options) -> None:
             asked.append(workers)
             super().__init__(workers, **options)
 
-    for module in (_runs, crops, sets):
+    for module in (pictures, crops, sets):
         monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(_machine, "processors", lambda: 3)
     monkeypatch.setattr(sets, "new_stage", lambda device: None)
     x = torch.zeros(0)
     none = Annotations((), x.view(0, 68, 2), x.view(0, 4), x.view(0, 6).bool(), (), "nothing", "0" * 64)
     crops.crop_faces(none, 8, crops.BoxRule("annotation"))
-    _runs.in_parts(lambda images: images.mean((1, 2, 3)), torch.zeros((1, 1, 2, 2), dtype=torch.uint8), None)
+    pictures.in_parts(lambda images: images.mean((1, 2, 3)), torch.zeros((1, 1, 2, 2), dtype=torch.uint8), None)
     with sets.Crew():
         pass
     assert asked == [3, 3, 3]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
-TIMEOUT = timedelta(days=2)  # rank 0 may wait for a run that others have in hand, the other ranks wait for it
+TIMEOUT = timedelta(days=2)  # rank 0 may render the data first, or measure what takes one process; the others wait
 
 
 @contextlib.contextmanager

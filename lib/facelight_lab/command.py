@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
+import json
 import sys
 from collections.abc import Sequence
+
+PROFILE = "smoke, book, laptop (default) or full"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +39,14 @@ def parser() -> argparse.ArgumentParser:
         "tone",
     ]
     run.add_argument("experiment", choices=names)
-    run.add_argument("--profile", default="laptop", help="smoke, book, laptop (default) or full")
+    run.add_argument("--profile", default="laptop", help=PROFILE)
+    run.add_argument("--only", nargs="+", default=[], metavar="KEY", help="measure these runs, see `facelight list`")
+    run.add_argument("--save", action="store_true", help="record in smoke and book, too: set FACELIGHT_RESULTS first")
+    shown = commands.add_parser("list", help="which runs there are, what is recorded, and what the others may take")
+    shown.add_argument("experiments", nargs="*", metavar="experiment", help="default: a summary of all")
+    shown.add_argument("--profile", default="laptop", help=PROFILE)
+    shown.add_argument("--missing", action="store_true", help="only the runs that are not recorded")
+    shown.add_argument("--json", action="store_true", help="for programs, such as Snakemake")
     return top
 
 
@@ -46,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8, nor the terminal
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _data(options) if options.command == "data" else _run(options)
+        return {"data": _data, "run": _run, "list": _list}[options.command](options)
     except (ValueError, OSError) as error:
         print(f"facelight: {error}", file=sys.stderr)
         return 1
@@ -74,11 +85,32 @@ def _data(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from facelight_lab import results
     from facelight_lab.experiments import run
+    from facelight_lab.runs import RECORDING
 
-    records = run(options.experiment, options.profile)
+    records = run(options.experiment, options.profile, only=options.only, save=options.save or None)
     print(f"{len(records)} runs of {options.experiment} in profile {options.profile}")
-    if options.profile in ("laptop", "full"):
+    if options.save or options.profile in RECORDING:
         print(f"recorded in {results.root() / options.experiment}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from facelight_lab import plan, results
+    from facelight_lab.experiments import EXPERIMENTS
+
+    names = options.experiments or EXPERIMENTS
+    found = {name: plan.runs(name, options.profile) for name in names}
+    if options.missing:
+        found = {name: [run for run in runs if run.state != plan.RECORDED] for name, runs in found.items()}
+    if options.json:
+        every = [dataclasses.asdict(run) for runs in found.values() for run in runs]
+        print(json.dumps({"folder": str(results.root().absolute()), "runs": every}, indent=1))
+        return 0
+    print(f"profile {options.profile}, records in {results.root()}")
+    for name, runs in found.items():
+        print(f"{name:14} {plan.summary(runs)}")
+        for run in runs if options.experiments or options.missing else ():
+            print(f"  {run.key}  {run.state:8}  {plan.duration(run.minutes):>8}  {run.settings}")
     return 0
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Collection
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from facelight import _check
 from facelight_lab.results import Record
+from facelight_lab.runs import RECORDING, Experiment, measure_all
 
 SUBJECTS = {
     "enhancement": ("preprocessing", "nearest", "learned"),
@@ -32,7 +35,22 @@ def module(experiment: str) -> ModuleType:
     return importlib.import_module(f"{__package__}.{subject}.{experiment}")
 
 
-def run(experiment: str, profile: str = "book") -> list[Record]:
+def named(experiment: str, profile: str) -> Experiment[Any, Any]:
+    """What an experiment measures in a profile.
+
+    Raises:
+        ValueError: an unknown experiment or profile.
+
+    >>> len(named("nearest", "book").configs)
+    22
+    """
+    _check.one_of(profile, PROFILES, "profile")
+    return cast(Experiment[Any, Any], module(experiment).experiment(profile))
+
+
+def run(
+    experiment: str, profile: str = "book", *, only: Collection[str] = (), save: bool | None = None
+) -> list[Record]:
     """Measure what a profile asks for, in order, and return one record a run.
 
     "laptop" and "full" save each record as soon as it is measured and skip what is recorded, so that an interrupted
@@ -45,10 +63,18 @@ def run(experiment: str, profile: str = "book") -> list[Record]:
             rendered people), "landmarks" (networks that locate landmarks, in less and less light), "beyond" (other
             first layers and remedies for them, in uneven light too) or "tone" (what such layers cannot tell).
         profile: "smoke", "book", "laptop" or "full".
+        only: keys of the runs that are wanted, as `facelight_lab.plan` lists them; default: all.
+        save: whether records are saved; default: in "laptop" and "full". Those of the other profiles do not belong in
+            the book: set FACELIGHT_RESULTS.
 
     Raises:
-        ValueError: an unknown experiment or profile.
+        ValueError: an unknown experiment, profile or key, or records that do not belong in the book.
         DataError: a data set that the profile needs is missing.
+        OSError: records cannot be saved, or another process is measuring a run.
     """
-    _check.one_of(profile, PROFILES, "profile")
-    return cast(list[Record], module(experiment).run(profile))
+    what = named(experiment, profile)
+    if save and profile not in RECORDING and not os.environ.get("FACELIGHT_RESULTS"):
+        raise ValueError(
+            f"save: records of profile {profile} do not belong in the book: set FACELIGHT_RESULTS to a folder for them"
+        )
+    return measure_all(what, only, save)

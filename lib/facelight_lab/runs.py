@@ -1,31 +1,26 @@
-"""What all experiments share: measure a list of runs and record them; take pictures in parts over all processors."""
+"""What all experiments share: measuring runs, one after the other, and recording them."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-import torch
-import torch.nn.functional as F
 from filelock import Timeout
-from torch import Tensor
 from tqdm import tqdm
 
-from facelight import _locks, _machine, distributed, train
-from facelight.data import pie, yaleb
-from facelight.data.samples import LitFaces
+from facelight import _locks, distributed, train
 from facelight_lab import results
 from facelight_lab.enhancers import fingerprint
 from facelight_lab.results import Record
 
-PIXELS_AT_ONCE = 2**20
 RECORDING = ("laptop", "full")  # the profiles whose runs are saved
 
 
@@ -57,112 +52,163 @@ Faces = TypeVar("Faces", bound=Data)
 Measured: TypeAlias = tuple[Mapping[str, Any], str, int]
 
 
-def measure_all(
-    experiment: str,
-    profile: str,
-    configs: Sequence[C],
-    load: Callable[[str], Faces],
-    measure: Callable[[C, Faces, Path | None], Measured],
-    same_as: Callable[[C], Hashable] | None = None,
-) -> list[Record]:
-    """Measure the runs and return their records in order; see `facelight_lab.experiments.run`.
-
-    Several processes may call this at the same time: a run that another one has in hand is left to it, and waited for
-    at the end. The lock of a process that was killed is free again. Processes that train one network, see
-    `distributed`, take the same run, and the first of them records it.
+@dataclass(frozen=True)
+class Experiment(Generic[C, Faces]):
+    """What an experiment measures in one profile, and how.
 
     Args:
-        experiment, profile: as named on the command line.
-        configs: one a run.
-        load: the pictures of a data set; called once for each set that is needed.
+        name: as named on the command line.
+        profile: as named on the command line.
+        configs: one a run, in order.
+        load: the pictures of a data set.
         measure: metrics of a run on them, the split that it used, and the number of pictures of the set. It is given a
             folder for what an interrupted run continues from, not made yet, or None where nothing is kept.
-        same_as: what equal experiments have in common, of which only the first is measured; default: the configuration.
+        same_as: what equal runs have in common, of which only one is measured; default: no two runs are equal.
+    """
+
+    name: str
+    profile: str
+    configs: Sequence[C]
+    load: Callable[[str], Faces]
+    measure: Callable[[C, Faces, Path | None], Measured]
+    same_as: Callable[[C], Hashable] | None = None
+
+    def runs(self) -> dict[str, C]:
+        """The runs by the keys of their records, in order."""
+        return {key_of(self.name, config): config for config in self.configs}
+
+    def equals(self, config: C) -> list[C]:
+        """The other runs that must come out as this one does."""
+        if self.same_as is None:
+            return []
+        same = self.same_as(config)
+        return [other for other in self.configs if other != config and self.same_as(other) == same]
+
+
+def measure_all(experiment: Experiment[C, Faces], only: Collection[str] = (), save: bool | None = None) -> list[Record]:
+    """Measure runs, one after the other, and return their records in order; see `facelight_lab.experiments.run`.
+
+    A run that is recorded is not measured again, and a run that equals a recorded one copies its numbers. What another
+    process is measuring at the moment is refused. Processes that train one network, see `distributed`, measure the same
+    run together, and the first of them records it.
+
+    Args:
+        experiment: what there is to measure.
+        only: keys of the runs that are wanted; default: all.
+        save: whether to record; default: in the profiles `RECORDING`.
 
     Raises:
-        OSError: the folder of the records cannot be written, or its file system has no locks.
+        ValueError: `only` has a key that the profile does not have.
+        OSError: the folder of the records cannot be written, its file system has no locks, or a run is being measured
+            by another process.
     """
-    if profile in RECORDING:
+    save = experiment.profile in RECORDING if save is None else save
+    chosen = _chosen(experiment, only)
+    if save:
         results.commit()  # what is wrong with git is said now, not after hours
-    same_as = same_as or (lambda config: config)
-    loaded: dict[str, Faces] = {}
-    measured: dict[Hashable, Record] = {}
-    found: dict[int, Record] = {}
-
-    def record(config: C, place: Path | None) -> Record:
-        if config.dataset not in loaded:
-            loaded[config.dataset] = load(config.dataset)
-        same = measured.get(same_as(config))
-        return _record(experiment, profile, config, loaded[config.dataset], measure, same, place)
-
-    hidden = profile not in RECORDING or distributed.rank() > 0
-    bar = tqdm(desc=f"{experiment}, {profile}", total=len(configs), unit="run", disable=hidden)
-    with bar:
-        for patient in (False, True):  # what another process has in hand comes last
-            elsewhere: set[Hashable] = set()
-            for i, config in enumerate(configs):
-                same = same_as(config)
-                if i in found or same in elsewhere:
-                    continue
-                item = _together(experiment, config, record, patient) if profile in RECORDING else record(config, None)
-                if item is None:
-                    elsewhere.add(same)
-                else:
-                    found[i] = measured[same] = item
-                    bar.update()
-    return [found[i] for i in range(len(configs))]
+    load = functools.cache(experiment.load)
+    unsaved: dict[C, Record] = {}
+    found = []
+    with distributed.process_group() as rank:
+        what = f"{experiment.name}, {experiment.profile}"
+        for config in tqdm(chosen, desc=what, unit="run", disable=rank > 0 or not save):
+            if save:
+                found.append(_recorded(experiment, config, load))
+            else:
+                same = next((unsaved[other] for other in experiment.equals(config) if other in unsaved), None)
+                item = _copied(experiment, config, same) if same else _measured(experiment, config, load, None)
+                unsaved[config] = item
+                found.append(item)
+    return found
 
 
-def _together(experiment: str, config: C, measure: Callable[[C, Path | None], Record], patient: bool) -> Record | None:
-    """`_once`, also where several processes train one network: the first decides, locks and saves, all measure."""
-    if distributed.world_size() == 1:
-        return _once(experiment, config, measure, patient)
-    item, asked = None, []
-
-    def announced(config: C, place: Path | None) -> Record:
-        asked.append(distributed.broadcast(True))
-        return measure(config, place)
-
-    if distributed.rank() == 0:
-        item = _once(experiment, config, announced, patient)
-        if not asked:
-            distributed.broadcast(False)
-    elif distributed.broadcast(False):
-        measure(config, workplace(experiment, config))
-    return distributed.broadcast(item)
+def _chosen(experiment: Experiment[C, Faces], only: Collection[str]) -> list[C]:
+    runs = experiment.runs()
+    unknown = sorted(set(only) - set(runs))
+    if unknown:
+        name, profile = experiment.name, experiment.profile
+        raise ValueError(
+            f"only: {name} has no run {', '.join(unknown)} in profile {profile}: see facelight list {name} "
+            f"--profile {profile}"
+        )
+    return [config for key, config in runs.items() if not only or key in only]
 
 
-def _once(experiment: str, config: C, measure: Callable[[C, Path | None], Record], patient: bool) -> Record | None:
-    """The saved record of a run, measured now if nobody has; None while another process does, unless patient."""
-    seed = getattr(config, "seed", None)
-    place = workplace(experiment, config)
-    lock = Path(f"{place}.lock")
-    item = results.find(experiment, config, seed)
-    if item is not None and not lock.exists():
+def _recorded(experiment: Experiment[C, Faces], config: C, load: Callable[[str], Faces]) -> Record:
+    """The saved record of a run, which is measured if there is none."""
+    place, first = workplace(experiment.name, config), distributed.rank() == 0
+    item = distributed.broadcast(saved(experiment.name, config))
+    if item is not None:
+        if first and lock_of(place).exists():  # left by a process that died between saving and tidying up
+            with contextlib.suppress(OSError), _alone(place):
+                pass
         return item
+    with _alone(place) if first else contextlib.nullcontext():
+        item = distributed.broadcast(saved(experiment.name, config))  # another process may just have finished
+        if item is None:
+            same = distributed.broadcast(_equal(experiment, config))
+            item = _copied(experiment, config, same) if same else _measured(experiment, config, load, place)
+            item = distributed.broadcast(item)
+            if first:
+                results.save(item)
+    return item
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Keep others from measuring a run; at its end remove what it would have continued from.
+
+    The lock is the operating system's: that of a process which was killed is free again.
+    """
+    lock = lock_of(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        hold = _locks.lock(lock).acquire(timeout=-1 if patient else 0)
+        hold = _locks.lock(lock).acquire(timeout=0)
     except Timeout:
-        return None
+        raise OSError(
+            f"another process is measuring run {place.name} of {place.parent.name} ({lock} is locked): wait for it, or "
+            "choose other runs with --only; many at once are Snakemake's business, see book/reproduce.md"
+        ) from None
     except OSError as error:
         raise OSError(
             f"cannot write to {place.parent} or lock it ({error}): set FACELIGHT_RESULTS to a folder on another disk"
         ) from error
     with hold:
-        item = results.find(experiment, config, seed)  # the other process may just have finished
-        if item is None:
-            item = measure(config, place)
-            results.save(item)
+        yield
         shutil.rmtree(place, ignore_errors=True)
         lock.unlink(missing_ok=True)  # last: a lock beside a record says that the folder may still be there
-    return item
 
 
-def workplace(experiment: str, config: Any) -> Path:
-    """Folder for what an interrupted run continues from, beside the records; with `.lock`, who has it in hand."""
-    name = results.key(experiment, dataclasses.asdict(config), getattr(config, "seed", None))
-    return results.root() / ".unfinished" / experiment / name
+def key_of(name: str, config: Any) -> str:
+    """The key of the record of a run."""
+    return results.key(name, dataclasses.asdict(config), getattr(config, "seed", None))
+
+
+def saved(name: str, config: Any) -> Record | None:
+    """The record of a run, or None."""
+    return results.find(name, config, getattr(config, "seed", None))
+
+
+def workplace(name: str, config: Any) -> Path:
+    """Folder for what an interrupted run continues from, beside the records."""
+    return results.root() / ".unfinished" / name / key_of(name, config)
+
+
+def lock_of(place: Path) -> Path:
+    """The file that the process which measures a run keeps locked."""
+    return Path(f"{place}.lock")
+
+
+def in_hand(place: Path) -> bool:
+    """Whether a process is measuring the run at this moment."""
+    lock = lock_of(place)
+    if not lock.exists():
+        return False
+    try:
+        with _locks.lock(lock).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def continued(work: Callable[[], T], checkpoint: Path | None) -> T:
@@ -178,65 +224,46 @@ def continued(work: Callable[[], T], checkpoint: Path | None) -> T:
         return work()
 
 
-def _record(
-    experiment: str,
-    profile: str,
-    config: C,
-    faces: Faces,
-    measure: Callable[[C, Faces, Path | None], Measured],
-    same: Record | None,
-    place: Path | None,
-) -> Record:
+def _measured(experiment: Experiment[C, Faces], config: C, load: Callable[[str], Faces], place: Path | None) -> Record:
+    """The record of a run that is measured here."""
+    faces = load(config.dataset)
     start = time.perf_counter()
-    if same is None:
-        metrics, split, count = measure(config, faces, place)
-    else:
-        metrics, split, count = same.metrics, same.data["split"], same.data["count"]
-    enhancer = getattr(config, "enhancer", None)
-    count_of_processes = distributed.world_size()
-    shared = "" if count_of_processes == 1 else f", {count_of_processes} processes"
+    metrics, split, count = experiment.measure(config, faces, place)
+    data = {"name": faces.source, "sha256": faces.sha256, "split": split, "count": count}
+    return _record(experiment, config, metrics, data, time.perf_counter() - start)
+
+
+def _equal(experiment: Experiment[C, Faces], config: C) -> Record | None:
+    """A record of a run that comes out as this one does, unless its enhancer is another one today."""
+    for other in experiment.equals(config):
+        item = saved(experiment.name, other)
+        if item is not None and item.metrics.get("fingerprint") == _fingerprint(other).get("fingerprint"):
+            return item
+    return None
+
+
+def _copied(experiment: Experiment[C, Faces], config: C, same: Record) -> Record:
+    """The record of a run that equals another one: its numbers, and where they come from."""
+    item = _record(experiment, config, same.metrics, same.data, 0.0)
+    return dataclasses.replace(item, provenance={**same.provenance, "seconds": 0.0})
+
+
+def _record(
+    experiment: Experiment[C, Faces], config: C, metrics: Mapping[str, Any], data: Mapping[str, Any], seconds: float
+) -> Record:
+    count = distributed.world_size()
     return results.record(
-        experiment,
+        experiment.name,
         config,
-        {**metrics} if enhancer is None else {**metrics, "fingerprint": fingerprint(enhancer)},
-        data={"name": faces.source, "sha256": faces.sha256, "split": split, "count": count},
-        seconds=time.perf_counter() - start,
+        {**metrics, **_fingerprint(config)},
+        data=data,
+        seconds=seconds,
         seed=getattr(config, "seed", None),
-        device=getattr(config, "device", "cpu") + shared,
-        command=f"facelight run {experiment} --profile {profile}",
+        device=getattr(config, "device", "cpu") + (f", {count} processes" if count > 1 else ""),
+        command=f"facelight run {experiment.name} --profile {experiment.profile}",
     )
 
 
-def in_parts(work: Callable[[Tensor], Tensor], images: Tensor, size: tuple[int, int] | None) -> Tensor:
-    """`work` on images (N, C, H, W), uint8, a part at a time on every processor, and its results side by side.
-
-    Each part is resized to (H, W), bilinearly with antialiasing, rounded to gray levels and given to `work` as float32
-    in [0, 1]; what comes back has the images along the last axis.
-    """
-    height, width = size or images.shape[-2:]
-    parts = images.split(max(1, PIXELS_AT_ONCE // (height * width)))
-    threads = torch.get_num_threads()
-
-    @torch.no_grad()
-    def one(part: Tensor) -> Tensor:
-        return work(_resized(part, size))
-
-    with ThreadPoolExecutor(_machine.processors()) as pool:  # torch's own threads would only compete
-        torch.set_num_threads(1)
-        try:
-            return torch.cat(list(pool.map(one, parts)), dim=-1)
-        finally:
-            torch.set_num_threads(threads)
-
-
-def _resized(images: Tensor, size: tuple[int, int] | None) -> Tensor:
-    x = images.float() / 255
-    if size is None:
-        return x
-    x = F.interpolate(x, size, mode="bilinear", antialias=True)
-    return (x * 255).round().clamp(0, 255) / 255
-
-
-def read(dataset: str) -> LitFaces:
-    """Extended Yale B ("yaleb") or CMU PIE ("pie")."""
-    return {"yaleb": yaleb, "pie": pie}[dataset].load()
+def _fingerprint(config: Any) -> dict[str, list[float]]:
+    enhancer = getattr(config, "enhancer", None)
+    return {} if enhancer is None else {"fingerprint": fingerprint(enhancer)}

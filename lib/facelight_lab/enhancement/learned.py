@@ -18,8 +18,8 @@ from facelight.enhance.modules import Positive
 from facelight_lab.enhancement import nearest
 from facelight_lab.enhancement.learnable import HIGHEST, LOWEST, ClipLimitOf, identity_loss
 from facelight_lab.enhancers import Enhancer
-from facelight_lab.results import Record
-from facelight_lab.runs import in_parts, measure_all
+from facelight_lab.pictures import in_parts
+from facelight_lab.runs import Experiment
 
 NAME = "learned"
 METHODS = ("fixed", "grid", "random", "descent", "per_image", "landscape")
@@ -290,9 +290,9 @@ def load(dataset: str) -> LitFaces:
     return replace(faces, image=small.movedim(-1, 0))
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
-    return measure_all(NAME, profile, configs(profile), load, _measured)
+def experiment(profile: str) -> Experiment[Learned, LitFaces]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
+    return Experiment(NAME, profile, configs(profile), load, _measured)
 
 
 def _measured(config: Learned, faces: LitFaces, _: Path | None) -> tuple[dict[str, Any], str, int]:

@@ -12,8 +12,8 @@ from torch import Tensor
 from facelight import _check, metrics
 from facelight.data.samples import LitFaces
 from facelight_lab.enhancers import FAMILY, SIGNED, Enhancer
-from facelight_lab.results import Record
-from facelight_lab.runs import in_parts, measure_all, read
+from facelight_lab.pictures import in_parts, read
+from facelight_lab.runs import Experiment
 
 NAME = "nearest"
 DATASETS = ("yaleb", "synthetic")
@@ -97,9 +97,9 @@ def load(dataset: str) -> LitFaces:
     return read(dataset)
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
-    return measure_all(NAME, profile, configs(profile), load, _measured)
+def experiment(profile: str) -> Experiment[Nearest, LitFaces]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
+    return Experiment(NAME, profile, configs(profile), load, _measured)
 
 
 def _measured(config: Nearest, faces: LitFaces, _: Path | None) -> tuple[dict[str, Any], str, int]:

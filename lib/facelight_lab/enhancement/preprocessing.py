@@ -15,8 +15,8 @@ from facelight import _check, enhance, metrics
 from facelight.data import pie, yaleb
 from facelight.data.samples import LitFaces
 from facelight_lab.enhancers import FAMILY, Enhancer, clahe, modified_clahe
-from facelight_lab.results import Record
-from facelight_lab.runs import in_parts, measure_all, read
+from facelight_lab.pictures import in_parts, read
+from facelight_lab.runs import Experiment
 
 NAME = "preprocessing"
 DATASETS = ("yaleb", "pie", "synthetic")
@@ -194,9 +194,9 @@ def _tile(shape: tuple[int, int], grid: tuple[int, int], convention: str) -> lis
     return [length // tiles + (not even) for length, tiles in zip(shape, grid, strict=True)]
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
-    return measure_all(NAME, profile, configs(profile), load, _measured, same_as)
+def experiment(profile: str) -> Experiment[Preprocessing, LitFaces]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
+    return Experiment(NAME, profile, configs(profile), load, _measured, same_as)
 
 
 def _measured(config: Preprocessing, faces: LitFaces, _: Path | None) -> tuple[dict[str, Any], str, int]:

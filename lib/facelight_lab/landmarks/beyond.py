@@ -23,8 +23,7 @@ from facelight_lab.landmarks import lights as darkness
 from facelight_lab.landmarks import networks as landmark_networks
 from facelight_lab.landmarks.faces import POINTS, Sets
 from facelight_lab.landmarks.runs import FEW_SEEDS, RECIPE, RENDERED_EPOCHS, SEEDS, Landmarks
-from facelight_lab.results import Record
-from facelight_lab.runs import RECORDING, measure_all
+from facelight_lab.runs import RECORDING, Experiment
 from facelight_lab.stems import ADAPTIVE, BOTH, LOCAL, NORMALIZED, OURS, VARIANTS
 
 NAME = "beyond"
@@ -245,10 +244,10 @@ def measure(config: Beyond, sets: Sets, place: Path | None = None) -> dict[str, 
     return found if whole else {key: value for key, value in found.items() if key not in ("groups", "ced")}
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
+def experiment(profile: str) -> Experiment[Beyond, Sets]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
     load = landmarks.load if profile in RECORDING else landmarks.load_few
-    return measure_all(NAME, profile, configs(profile), load, _measured)
+    return Experiment(NAME, profile, configs(profile), load, _measured)
 
 
 def _measured(config: Beyond, sets: Sets, place: Path | None) -> tuple[dict[str, Any], str, int]:

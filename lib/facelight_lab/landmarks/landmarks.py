@@ -21,8 +21,7 @@ from facelight_lab.landmarks import lights as darkness
 from facelight_lab.landmarks import networks as landmark_networks
 from facelight_lab.landmarks.faces import FEW_RENDERED, POINTS, Sets
 from facelight_lab.landmarks.runs import Landmarks, configs
-from facelight_lab.results import Record
-from facelight_lab.runs import RECORDING, continued, measure_all
+from facelight_lab.runs import RECORDING, Experiment, continued
 
 NAME = "landmarks"
 
@@ -171,10 +170,9 @@ def load_few(dataset: str) -> Sets:
     return landmark_faces.load(dataset, FEW_RENDERED)
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`. Under `torchrun` one run takes all GPUs."""
-    with distributed.process_group():
-        return measure_all(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
+def experiment(profile: str) -> Experiment[Landmarks, Sets]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
+    return Experiment(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
 
 
 def _measured(config: Landmarks, sets: Sets, place: Path | None) -> tuple[dict[str, Any], str, int]:

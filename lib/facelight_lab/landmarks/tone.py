@@ -21,8 +21,7 @@ from facelight_lab.landmarks import faces as landmark_faces
 from facelight_lab.landmarks import networks as landmark_networks
 from facelight_lab.landmarks.faces import FEW_RENDERED, RENDERED, Sets
 from facelight_lab.landmarks.runs import AUGMENTATION, FEW_SEEDS, RECIPE, RENDERED_EPOCHS
-from facelight_lab.results import Record
-from facelight_lab.runs import RECORDING, continued, measure_all
+from facelight_lab.runs import RECORDING, Experiment, continued
 from facelight_lab.stems import LOCAL, NORMALIZED, OURS, VARIANTS
 
 NAME = "tone"
@@ -161,9 +160,9 @@ def load_few(dataset: str) -> Sets:
     return landmark_faces.load(dataset, FEW_RENDERED)
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
-    return measure_all(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
+def experiment(profile: str) -> Experiment[Tone, Sets]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
+    return Experiment(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
 
 
 def _measured(config: Tone, sets: Sets, place: Path | None) -> tuple[dict[str, Any], str, int]:

@@ -14,8 +14,8 @@ from facelight import _check, detect, illumination
 from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight_lab.enhancement import nearest
 from facelight_lab.enhancers import FAMILY, Enhancer
-from facelight_lab.results import Record
-from facelight_lab.runs import in_parts, measure_all, read
+from facelight_lab.pictures import in_parts, read
+from facelight_lab.runs import Experiment
 
 NAME = "detection"
 DATASETS = ("yaleb", "synthetic", "scenes")
@@ -162,10 +162,10 @@ def load(dataset: str, scenes: int = 100) -> Any:
     return synthetic.landmarks("test", scenes)
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
+def experiment(profile: str) -> Experiment[Detection, Any]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
     few = profile in ("smoke", "book")
-    return measure_all(NAME, profile, configs(profile), partial(load, scenes=12) if few else load, _measured)
+    return Experiment(NAME, profile, configs(profile), partial(load, scenes=12) if few else load, _measured)
 
 
 def _measured(config: Detection, faces: Any, _: Path | None) -> tuple[dict[str, Any], str, int]:

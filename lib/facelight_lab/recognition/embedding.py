@@ -23,8 +23,7 @@ from facelight_lab._code import code
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.recognition import networks, protocols, recognition, scoring
 from facelight_lab.recognition.networks import Network
-from facelight_lab.results import Record
-from facelight_lab.runs import RECORDING, continued, measure_all
+from facelight_lab.runs import RECORDING, Experiment, continued
 
 NAME = "embedding"
 STARTS = ("people", "lights", "random")
@@ -225,10 +224,10 @@ def _unseen() -> Iterable[Embedding]:
         )
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
+def experiment(profile: str) -> Experiment[Embedding, LitFaces]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
     faces = recognition.load if profile in RECORDING else recognition.load_few
-    return measure_all(NAME, profile, configs(profile), faces, _measured)
+    return Experiment(NAME, profile, configs(profile), faces, _measured)
 
 
 def _measured(config: Embedding, faces: LitFaces, place: Path | None) -> tuple[dict[str, Any], str, int]:

@@ -15,10 +15,10 @@ from facelight import _check, train
 from facelight.data.samples import LitFaces
 from facelight_lab._code import code
 from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.pictures import in_parts, read
 from facelight_lab.recognition import competitors, networks, protocols, scoring
 from facelight_lab.recognition.networks import Network
-from facelight_lab.results import Record
-from facelight_lab.runs import RECORDING, continued, in_parts, measure_all, read
+from facelight_lab.runs import RECORDING, Experiment, continued
 from facelight_lab.stems import NORMALIZED
 
 NAME = "recognition"
@@ -286,9 +286,9 @@ def resized(faces: LitFaces, size: tuple[int, int]) -> LitFaces:
     return replace(faces, image=small.movedim(-1, 0))
 
 
-def run(profile: str) -> list[Record]:
-    """Measure the runs of a profile; see `facelight_lab.experiments.run`."""
-    return measure_all(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
+def experiment(profile: str) -> Experiment[Recognition, LitFaces]:
+    """What a profile measures; see `facelight_lab.runs.Experiment`."""
+    return Experiment(NAME, profile, configs(profile), load if profile in RECORDING else load_few, _measured)
 
 
 def _measured(config: Recognition, faces: LitFaces, place: Path | None) -> tuple[dict[str, Any], str, int]:
