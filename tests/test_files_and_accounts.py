@@ -436,7 +436,7 @@ def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: py
 def test_names_that_are_not_utf8_are_hashed_and_printed(tmp_path: Path) -> None:
     name = os.fsdecode(b"Bj\xf6rn.pts")  # from a zip archive of a Windows machine
     assert sources.sha256_of({name: b"1"}) != sources.sha256_of({"Bj.pts": b"1"})
-    code = "import sys; from facelight import cli; sys.exit(cli.main(['data', 'list']))"
+    code = "import sys; from facelight_lab import command; sys.exit(command.main(['data', 'list']))"
     environment = os.environ | {"FACELIGHT_DATA": f"{tmp_path}/{name}", "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
