@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from facelight import detect
+from facelight import detect, illumination
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_nothing_found_is_the_whole_picture(value: float) -> None:
 def test_a_face_of_too_little_contrast_is_not_seen(astronaut: Tensor) -> None:
     """The limit of OpenCV that dark pictures meet: a standard deviation of 10 gray levels in the window."""
     face = detect.detect_faces(astronaut).box.int().tolist()
-    gray = detect.to_gray(astronaut)
+    gray = illumination.to_gray(astronaut)
     for spread, seen in ((12.0, True), (8.0, False)):
         inner = gray[:, face[1] : face[3], face[0] : face[2]]
         faint = 0.5 + (gray - inner.mean()) * (spread / 255 / inner.std())
@@ -155,14 +155,6 @@ def test_a_part_is_mapped_back_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_precision_of_the_picture_does_not_matter(dtype: torch.dtype, astronaut: Tensor) -> None:
     assert torch.equal(detect.detect_faces(astronaut.to(dtype)).box, detect.detect_faces(astronaut).box)
-
-
-def test_gray_is_luma(astronaut: Tensor) -> None:
-    gray = detect.to_gray(astronaut)
-    color = (astronaut * 255).round().byte().permute(1, 2, 0).numpy()
-    expected = cv2.cvtColor(np.ascontiguousarray(color), cv2.COLOR_RGB2GRAY)
-    assert np.abs(255 * gray[0].numpy() - expected).max() <= 0.51
-    assert detect.to_gray(gray) is gray
 
 
 def test_crop_by_hand() -> None:
@@ -226,7 +218,6 @@ X, BOX = torch.zeros(1, 32, 32), torch.tensor([0.0, 0.0, 32.0, 32.0])
         (lambda: detect.detect_parts(X, BOX.flip(0)), ValueError, "box: expected finite x_min, y_min, x_max, y_max"),
         (lambda: detect.crop(X, BOX * float("nan"), (2, 2)), ValueError, "box: expected finite"),
         (lambda: detect.crop(X, BOX, (2, 0)), ValueError, r"size: expected \(height, width\) in whole pixels >= 1"),
-        (lambda: detect.to_gray(torch.zeros(2, 4, 4)), ValueError, "expected 1 or 3 channels"),
     ],
 )
 def test_bad_requests(call: object, error: type, message: str) -> None:

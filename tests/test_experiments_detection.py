@@ -44,7 +44,7 @@ def scenes(portrait: Tensor) -> LandmarkFaces:
 @pytest.fixture(scope="module")
 def crops(portrait: Tensor) -> LitFaces:
     """Gray crops of the face in subsets 1, 1, 2, 3, 4, the last dark, then one of nothing in subset 5."""
-    gray = (255 * detect.to_gray(portrait / 255.0)[:, 15:145, 15:125]).round().byte()
+    gray = (255 * illumination.to_gray(portrait / 255.0)[:, 15:145, 15:125]).round().byte()
     subset = torch.tensor([1, 1, 2, 3, 4, 5])
     return LitFaces(
         image=torch.stack([gray, gray, gray.flip(-1), gray, gray // 12, torch.zeros_like(gray)]),
@@ -69,7 +69,7 @@ def test_scenes_are_darkened_then_enhanced_then_searched(scenes: LandmarkFaces) 
     config = Detection("scenes", Enhancer("equalize"), border=0.1)
     rows = detection.searched(config, scenes.image, scenes.box + 0.5, 6)
     for i, image in enumerate(scenes.image):
-        x = detect.to_gray(illumination.darken(image / 255.0, 6))
+        x = illumination.to_gray(illumination.darken(image / 255.0, 6))
         y = config.enhancer(x)
         face = detect.detect_faces(y, border=0.1, min_size=config.min_size)
         right = bool(face.found) and detection.overlap(face.box, scenes.box[i] + 0.5).item() >= detection.OVERLAP

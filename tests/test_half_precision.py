@@ -22,7 +22,7 @@ LIGHT: dict[str, Callable[..., Tensor]] = {
     "srgb_to_linear": illumination.srgb_to_linear,
     "linear_to_srgb": illumination.linear_to_srgb,
     "sensor_noise": lambda x: illumination.sensor_noise(x, generator=torch.Generator().manual_seed(0)),
-    "to_gray": detect.to_gray,
+    "to_gray": illumination.to_gray,
     "crop": lambda x: detect.crop(x, torch.tensor([1.0, 2.0, 15.0, 19.0]).expand(*x.shape[:-3], 4), (9, 8)),
 }
 # One value for each image, which must not be rounded to the type of the image.

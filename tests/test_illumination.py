@@ -1,5 +1,7 @@
-"""Darkening, light from a side, sRGB, rounding, gamma and sensor noise."""
+"""Darkening, light from a side, shade, sRGB, luma, rounding, gamma and sensor noise."""
 
+import cv2
+import kornia
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ from facelight.illumination import (
     quantize,
     relight,
     sensor_noise,
+    shade,
     srgb_to_linear,
+    to_gray,
 )
 
 EIGHT_BIT = (torch.arange(256) / 255).view(1, 1, 16, 16)
@@ -53,6 +57,35 @@ def test_srgb_gradients(function):
     function(x).sum().backward()
     slope = 1 / 12.92 if function is srgb_to_linear else 12.92
     assert x.grad.item() == pytest.approx(slope)
+
+
+@pytest.mark.parametrize("function", [srgb_to_linear, linear_to_srgb])
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_srgb_of_any_number_of_channels_and_in_half_precision(function, channels):
+    x = light(2, channels, 5, 4, dtype=torch.float32)
+    expected = torch.cat([function(one.expand(2, 3, 5, 4))[:, :1] for one in x.split(1, 1)], 1)
+    torch.testing.assert_close(function(x), expected)
+    assert torch.equal(function(x.half()), function(x.half().float()).half())  # one rounding, at the end
+
+
+def test_srgb_compiles_in_one_graph():
+    x = light(2, 1, 4, 4, dtype=torch.float32)
+    for function in (srgb_to_linear, linear_to_srgb):
+        torch.testing.assert_close(torch.compile(function, backend="aot_eager", fullgraph=True)(x), function(x))
+
+
+# to_gray
+
+
+def test_gray_is_luma():
+    levels = torch.randint(256, (3, 40, 50), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    gray = to_gray(levels / 255)
+    expected = cv2.cvtColor(np.ascontiguousarray(levels.permute(1, 2, 0).numpy()), cv2.COLOR_RGB2GRAY)
+    assert np.abs(255 * gray[0].numpy() - expected).max() <= 0.51
+    torch.testing.assert_close(gray, kornia.color.rgb_to_grayscale(levels / 255))
+    assert to_gray(gray) is gray
+    assert to_gray(torch.ones(2, 3, 4, 4)).max() <= 1
+    assert torch.autograd.gradcheck(to_gray, (light(2, 3, 3, 3).requires_grad_(),))
 
 
 # quantize
@@ -238,6 +271,36 @@ def test_relight_clips_with_gradient_zero(linear_light):
     assert x.grad[0, 0, 1] == 0
 
 
+# shade
+
+
+def test_shade_by_hand():
+    x = torch.tensor([[[0.9, 0.6], [0.3, 0.0]]], dtype=torch.float64)
+    depth = torch.tensor([[0.0, np.log(6)], [-np.log(2), 9.0]], dtype=torch.float64)
+    torch.testing.assert_close(shade(x, depth), torch.tensor([[[0.9, 0.1], [0.6, 0.0]]], dtype=torch.float64))
+    assert shade(x, -depth.abs().flip(1)).tolist() == [[[1, 0.6], [1, 0]]]
+    in_light = shade(x, depth, linear_light=True)[0, 0, 1]
+    assert in_light.item() == pytest.approx(srgb_by_hand(((0.6 + 0.055) / 1.055) ** 2.4 / 6))
+
+
+@pytest.mark.parametrize("linear_light", [False, True])
+def test_shade_is_darken_where_it_is_even_and_relight_where_it_is_a_plane(linear_light):
+    x = light(3, 3, 5, 6)
+    even = torch.tensor([0.1, 0.7, -0.4], dtype=torch.float64)
+    expected = darken(x, even.exp(), quantize=False, linear_light=linear_light)
+    torch.testing.assert_close(shade(x, even.view(3, 1, 1, 1), linear_light=linear_light), expected)
+    plane = -(0.3 * torch.linspace(-1, 1, 6) - 0.5 * torch.linspace(-1, 1, 5)[:, None]).double()
+    torch.testing.assert_close(
+        shade(x, plane, linear_light=linear_light), relight(x, 0.3, -0.5, linear_light=linear_light), atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize("linear_light", [False, True])
+def test_shade_gradcheck(linear_light):
+    x, depth = light(2, 3, 3, 4, high=0.4).requires_grad_(), light(2, 1, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, d: shade(x, d, linear_light=linear_light), (x, depth))
+
+
 # gamma_correct
 
 
@@ -341,6 +404,20 @@ IMAGE = torch.full((2, 3, 4, 4), 0.5)
         (lambda: relight(IMAGE, torch.ones(3), 0), ValueError, r"across: .*shape \(2,\), got shape \(3,\)"),
         (lambda: relight(IMAGE, 0, torch.ones(3)), ValueError, r"down: .*shape \(2,\), got shape \(3,\)"),
         (lambda: relight(IMAGE, 0, 0, gain=torch.ones(3)), ValueError, r"gain: .*shape \(2,\), got shape \(3,\)"),
+        (
+            lambda: shade(IMAGE * 255, torch.zeros(4, 4)),
+            ValueError,
+            r"values in \[0, 1\], got \[127.5, 127.5\].*divide",
+        ),
+        (
+            lambda: shade(IMAGE, torch.zeros(2, 4, 4)),
+            ValueError,
+            r"depth: .*broadcasts to \(2, 3, 4, 4\), got \(2, 4, 4\)",
+        ),
+        (lambda: shade(IMAGE[0], torch.zeros(1, 1, 4, 4)), ValueError, "depth: expected a shape that broadcasts to"),
+        (lambda: shade(IMAGE, torch.full((4, 4), float("inf"))), ValueError, "depth: expected finite values"),
+        (lambda: shade(IMAGE, torch.zeros(4, 4).long()), TypeError, "depth: expected a floating-point tensor"),
+        (lambda: to_gray(IMAGE[:, :2]), ValueError, "expected 1 or 3 channels"),
         (lambda: gamma_correct(IMAGE, -1.0), ValueError, "gamma: expected a positive"),
         (lambda: quantize(IMAGE, 1), ValueError, "levels: expected at least 2, got 1"),
         (lambda: sensor_noise(IMAGE, photons=0), ValueError, "photons: expected a positive"),

@@ -36,7 +36,7 @@ FUNCTIONS: dict[str, Function] = METHODS | {
     "srgb_to_linear": illumination.srgb_to_linear,
     "linear_to_srgb": illumination.linear_to_srgb,
     "sensor_noise": lambda x: illumination.sensor_noise(x, generator=torch.Generator().manual_seed(0)),
-    "to_gray": detect.to_gray,
+    "to_gray": illumination.to_gray,
     "crop": cut,
     "augment": moved,
 }
@@ -110,7 +110,7 @@ def test_float32_turned_into_float64_is_accepted_too() -> None:
 def test_a_picture_inside_is_returned_itself() -> None:
     x, light = torch.tensor([[[0.0, 0.5, 1.0]]]), torch.tensor([0.0, 7.0])
     assert _check.images(x) is x
-    assert detect.to_gray(x) is x
+    assert illumination.to_gray(x) is x
     assert _check.non_negative(light) is light
 
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facelight import _check
+from facelight.illumination import to_gray
 
 FACE_CASCADES = ("frontalface_alt2", "frontalface_default", "frontalface_alt", "frontalface_alt_tree", "profileface")
 PARTS = ("left eye", "right eye", "mouth")  # left and right as one sees them in the picture
@@ -29,7 +30,6 @@ FILLS = ("black", "edge")
 REGIONS = {"left eye": (0.05, 0.15, 0.55, 0.6), "right eye": (0.45, 0.15, 0.95, 0.6), "mouth": (0.15, 0.55, 0.85, 1.05)}
 SMALLEST = {"left eye": 0.15, "right eye": 0.15, "mouth": 0.3}  # width, as a share of that of the face
 _FACE = 140  # width in pixels at which parts are searched; the windows of their cascades are 20 and 36 wide
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def detect_faces(
     the dark is missed although the normalized window does not depend on the light.
 
     Args:
-        x: pictures (*, C, H, W) with 1 or 3 channels, float in [0, 1]; color is turned into luma, `to_gray`.
+        x: pictures (*, C, H, W) with 1 or 3 channels, float in [0, 1]; color is turned into luma,
+            `illumination.to_gray`.
         cascade: one of `FACE_CASCADES`, named as OpenCV's file, without its prefix and suffix.
         scale_factor: > 1, from one size of window to the next.
         min_neighbors: votes that a box needs, >= 1.
@@ -187,28 +188,6 @@ def crop(x: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
     ]
     together = torch.cat([x.new_empty(0, x.shape[-3], *size), *cut]).reshape(*x.shape[:-2], *size)
     return _check.limited(together).to(x.dtype)  # the weights of a pixel sum to 1 up to rounding
-
-
-def to_gray(x: Tensor) -> Tensor:
-    """Luma of color pictures: 0.299 R + 0.587 G + 0.114 B.
-
-    Args:
-        x: pictures (*, 3, H, W), float in [0, 1]; (*, 1, H, W) are returned as they are.
-
-    Returns:
-        (*, 1, H, W), float in [0, 1].
-
-    Raises:
-        TypeError: x is not a floating-point tensor.
-        ValueError: wrong shape or range of x.
-
-    Source: ITU-R BT.601-7 (2011).
-    """
-    x = _check.images(x, channels=(1, 3))
-    if x.shape[-3] == 1:
-        return x
-    y = _check.precise(x)
-    return (y * y.new_tensor(_LUMA).view(3, 1, 1)).sum(-3, keepdim=True).clamp(0, 1).to(x.dtype)  # up to rounding
 
 
 def _settings(scale_factor: float, min_neighbors: int) -> None:

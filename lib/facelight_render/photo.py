@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from facelight.illumination import linear_to_srgb, photograph_light
+from facelight.illumination import linear_to_srgb
+from facelight.illumination.sensor import photograph_light
 from facelight_render.backdrop import background, occluder
 from facelight_render.head import HeadParameters, heads, reference, sample_expression, sample_parameters
 from facelight_render.render import Camera, Floats, Shot, Stage, direction, rotation

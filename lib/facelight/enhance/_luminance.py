@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from facelight import _check
-
-_LUMA = (0.299, 0.587, 0.114)
+from facelight.illumination.color import luma
 
 
 def apply(function: Callable[[Tensor], Tensor], x: Tensor, luminance_only: bool) -> Tensor:
@@ -48,6 +46,5 @@ def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
             f"luminance_only: expected 3 channels, R, G and B, or 1, got shape {tuple(x.shape)} with {channels}: "
             "leave luminance_only out to treat every channel by itself"
         )
-    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device).view(3, 1, 1)
-    luma = (x * weights).sum(-3, keepdim=True).clamp(0, 1)  # rounding may leave the range
-    return (x + (function(luma) - luma)).clamp(0, 1)
+    before = luma(x)
+    return (x + (function(before) - before)).clamp(0, 1)

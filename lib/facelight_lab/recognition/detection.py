@@ -88,7 +88,7 @@ def searched(config: Detection, images: Tensor, truth: Tensor, factor: float = 1
 
 def _search(config: Detection, factor: float, x: Tensor) -> Tensor:
     """Rows found, x_min, y_min, x_max, y_max, left eye, right eye, mouth of images x."""
-    y = config.enhancer(detect.to_gray(x if factor == 1 else illumination.darken(x, factor)))
+    y = config.enhancer(illumination.to_gray(x if factor == 1 else illumination.darken(x, factor)))
     if config.stretch:
         low, high = y.amin((-3, -2, -1), keepdim=True), y.amax((-3, -2, -1), keepdim=True)
         y = ((y - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
