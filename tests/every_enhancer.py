@@ -1,7 +1,11 @@
-"""Every function of `facelight.enhance` with settings for small pictures, and a picture to try them on."""
+"""Every function of `facelight.enhance` with settings for small pictures, and a picture to try them on.
+
+A new enhancer is found here by itself. It is tried with its defaults, and with few tiles if it has a `grid_size`.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,34 +13,48 @@ import torch
 from torch import Tensor
 
 from facelight import enhance
+from facelight.enhance.modules import EnhancerModule
+from facelight_lab import enhancers
 
 Function = Callable[[Tensor], Tensor]
 
-
-def bind(function: Callable[..., Tensor], *args: Any, **settings: Any) -> Function:
-    return lambda x: function(x, *args, **settings)
-
-
-METHODS: dict[str, Function] = {
-    "equalize": enhance.equalize,
-    "equalize, continuous": bind(enhance.equalize, exact=False),
-    "ahe": bind(enhance.ahe, (2, 3)),
-    "clahe": bind(enhance.clahe, 4.0, (3, 2)),
-    "clahe, continuous": bind(enhance.clahe, 4.0, (3, 2), exact=False),
-    "clahe, matlab": bind(enhance.clahe, 0.02, (2, 2), convention="matlab"),
-    "clahe, matlab, continuous": bind(enhance.clahe, 0.02, (2, 2), convention="matlab", exact=False),
-    "modified_clahe": bind(enhance.modified_clahe, 4.0, (2, 2)),
-    "bbhe": enhance.bbhe,
-    "gbie": enhance.gbie,
-    "gamma": bind(enhance.gamma, 0.4),
-    "log_stretch": enhance.log_stretch,
-    "multi_scale_retinex": enhance.multi_scale_retinex,
-    "tan_triggs": enhance.tan_triggs,
-    "gradientface": enhance.gradientface,
-    "weberface": enhance.weberface,
-    "local_contrast_normalize": enhance.local_contrast_normalize,
-    "log_contrast": enhance.log_contrast,
+# Label -> settings that are not the defaults; a label is the name of a function, and what is special about it.
+SPECIAL: dict[str, dict[str, Any]] = {
+    "equalize, continuous": {"exact": False},
+    "ahe": {"grid_size": (3, 2)},
+    "clahe": {"clip_limit": 4.0, "grid_size": (3, 2)},
+    "clahe, continuous": {"clip_limit": 4.0, "grid_size": (3, 2), "exact": False},
+    "clahe, matlab": {"clip_limit": 0.02, "grid_size": (2, 2), "convention": "matlab"},
+    "clahe, matlab, continuous": {"clip_limit": 0.02, "grid_size": (2, 2), "convention": "matlab", "exact": False},
+    "modified_clahe": {"clip_limit": 4.0, "grid_size": (2, 2)},
+    "gamma": {"gamma": 0.4},
 }
+
+
+def function_of(label: str) -> Callable[..., Tensor]:
+    return getattr(enhance, label.split(",")[0])
+
+
+def small(name: str) -> dict[str, Any]:
+    """Settings for small pictures, for what is not special."""
+    return {"grid_size": (2, 2)} if "grid_size" in inspect.signature(function_of(name)).parameters else {}
+
+
+def bind(label: str, settings: dict[str, Any]) -> Function:
+    return lambda x: function_of(label)(x, **settings)
+
+
+NAMES = enhancers.names()[1:]  # the first is the identity
+SETTINGS = {name: small(name) for name in NAMES} | SPECIAL
+METHODS = {label: bind(label, settings) for label, settings in SETTINGS.items()}
+MODULES = {kind.__name__: kind for kind in vars(enhance).values() if inspect.isclass(kind)}
+
+
+def module(name: str, **settings: Any) -> EnhancerModule:
+    """A Module of `facelight.enhance`; what has no default gets a value."""
+    special = SPECIAL.get(MODULES[name].function.__name__, {})
+    required = [n for n, p in inspect.signature(MODULES[name]).parameters.items() if p.default is p.empty]
+    return MODULES[name](**{n: special[n] for n in required} | settings)
 
 
 def photo(*shape: int, seed: int = 0) -> Tensor:

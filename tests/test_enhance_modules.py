@@ -15,13 +15,10 @@ import torch
 from skimage import data
 from torch import Tensor, nn
 
-from facelight.enhance import modules
-from facelight.enhance.modules import CLAHE, EnhancerModule, Fraction, Gamma, LogStretch, ModifiedCLAHE, Positive
+from every_enhancer import MODULES, NAMES, SPECIAL, module
+from facelight.enhance import CLAHE, GBIE, Gamma, LogStretch, ModifiedCLAHE
+from facelight.enhance.modules import EnhancerModule, Fraction, Positive
 
-CLASSES = {
-    "Equalize", "AHE", "CLAHE", "ModifiedCLAHE", "BBHE", "GBIE", "Gamma", "LogStretch", "MultiScaleRetinex",
-    "TanTriggs", "Gradientface", "Weberface", "LocalContrastNormalize", "LogContrast",
-}  # fmt: skip
 TRAINABLE = [
     lambda **k: CLAHE(4.0, (4, 4), **k),
     lambda **k: CLAHE(0.02, (4, 4), convention="matlab", **k),
@@ -38,34 +35,29 @@ def faces(channels: int = 1, kind: torch.dtype = torch.float32) -> Tensor:
     return rows / torch.tensor([1.0, 2.0, 4.0, 6.0], dtype=kind).view(4, 1, 1, 1)
 
 
-def module(name: str, **settings: Any) -> EnhancerModule:
-    return getattr(modules, name)(*((0.5,) if name == "Gamma" else ()), **settings)
-
-
 def test_there_is_one_for_each_function() -> None:
-    assert {c.__name__ for c in EnhancerModule.__subclasses__()} == CLASSES
-    functions = [c.function for c in EnhancerModule.__subclasses__()]
-    assert len({f.__name__ for f in functions}) == len(functions)
-    for c in EnhancerModule.__subclasses__():
-        assert c.function.__name__.replace("_", "") == c.__name__.lower()
+    assert sorted(kind.function.__name__ for kind in MODULES.values()) == sorted(NAMES)
+    for name, kind in MODULES.items():
+        assert issubclass(kind, EnhancerModule)
+        assert kind.function.__name__.replace("_", "") == name.lower()
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize("name", sorted(MODULES))
 def test_same_arguments_and_same_result_as_the_function(name: str) -> None:
-    kind = getattr(modules, name)
+    kind = MODULES[name]
     theirs = list(inspect.signature(kind.function).parameters.values())[1:]
     ours = [p for p in inspect.signature(kind).parameters.values() if p.name != "trainable"]
     assert ours == theirs
     x = faces(3)
-    first = (0.5,) if name == "Gamma" else ()
-    assert torch.equal(module(name)(x), kind.function(x, *first))
-    settings = {"luminance_only": True}
+    required = {p.name: SPECIAL[kind.function.__name__][p.name] for p in theirs if p.default is p.empty}
+    assert torch.equal(module(name)(x), kind.function(x, **required))
+    settings = required | {"luminance_only": True}
     different = {"clip_limit": 3.0, "sigma": 1.5, "window": 5, "epsilon": 0.1, "exact": False, "grid_size": (3, 5)}
     settings |= {k: v for k, v in different.items() if k in inspect.signature(kind.function).parameters}
     if name == "TanTriggs":
         settings["sigma"] = (1.5, 3.0)
     changed = module(name, **settings)
-    assert torch.equal(changed(x), kind.function(x, *first, **settings))
+    assert torch.equal(changed(x), kind.function(x, **settings))
     assert not torch.equal(changed(x), module(name)(x))
     assert "luminance_only=True" in repr(changed)
     assert list(changed.state_dict()) == list(changed.parameters()) == []
@@ -273,7 +265,7 @@ def test_compiled() -> None:
         (lambda: CLAHE(clip=2.0), TypeError, "unexpected keyword argument 'clip'"),
         (lambda: CLAHE(2.0, (8, 8), "opencv"), TypeError, "too many positional arguments"),
         (lambda: Gamma(), TypeError, "missing a required argument: 'gamma'"),
-        (lambda: modules.GBIE(trainable=True), TypeError, "trainable: GBIE has no setting that can be learned"),
+        (lambda: GBIE(trainable=True), TypeError, "trainable: GBIE has no setting that can be learned"),
         (lambda: CLAHE(0.0, trainable=True), ValueError, "clip_limit: expected a positive finite number .* got 0.0"),
         (lambda: ModifiedCLAHE(trainable=True), ValueError, "prefilter: expected a number between 0 and 1 .* try 0.5"),
         (lambda: CLAHE(2.0, convention="matlab", trainable=True), ValueError, "clip_limit: .* between 0 and 1"),

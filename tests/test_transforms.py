@@ -14,13 +14,11 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from every_enhancer import photo
+from every_enhancer import MODULES, module, photo
 from facelight import enhance
 from facelight._transforms import on_images
 from facelight.data import LandmarkFaces
 from patience import python
-
-MODULES = {name: kind for name in enhance.__all__ if isinstance(kind := getattr(enhance, name), type)}
 
 
 def picture(seed: int = 0) -> Tensor:
@@ -41,7 +39,7 @@ def mask() -> tv_tensors.Mask:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_enhancer_in_a_composition(name: str) -> None:
-    enhancer = MODULES[name](*((0.4,) if name == "Gamma" else ()))
+    enhancer = module(name)
     sample = {"image": image(), "box": boxes(), "mask": mask(), "landmarks": torch.rand(5, 2), "label": 3, "name": "a"}
     before = picture()
     out = v2.Compose([enhancer, v2.Identity()])(sample)

@@ -1,4 +1,8 @@
-"""The enhancers that the experiments compare: a name of `facelight.enhance` with its settings, and the whole family."""
+"""The enhancers of experiments: any function of `facelight.enhance` with its settings, and the family of the book.
+
+A function that is added to `facelight.enhance` is an `Enhancer` at once. It belongs into `FAMILY` when the experiments
+have measured it; until then nobody asks for records of it.
+"""
 
 from __future__ import annotations
 
@@ -106,8 +110,18 @@ def _as_default(value: Any, default: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-# Label in tables and figures -> enhancer, in the order in which chapters show them. What a reader may ask for is
-# spelled out; everything else is the default of `facelight.enhance`.
+def is_signed(enhancer: Enhancer) -> bool:
+    """Whether 0.5 is neutral: the enhancer makes 0.5 of what has no contrast, however light it is.
+
+    >>> is_signed(Enhancer("tan_triggs")), is_signed(Enhancer("equalize"))
+    (True, False)
+    """
+    flat = torch.tensor([0.2, 0.7]).view(2, 1, 1, 1).expand(2, 1, 24, 24)
+    return bool((enhancer(flat) - 0.5).abs().max() < 1e-3)
+
+
+# What the book measured, a part of `names()`: label in tables and figures -> enhancer, in the order in which chapters
+# show them. What a reader may ask for is spelled out; everything else is the default of `facelight.enhance`.
 FAMILY: dict[str, Enhancer] = {
     "Input": Enhancer(),
     "HE": Enhancer("equalize"),
@@ -132,5 +146,5 @@ FAMILY: dict[str, Enhancer] = {
     "local contrast": Enhancer("local_contrast_normalize"),
     "ln minus local mean": Enhancer("log_contrast"),
 }
-# What has no contrast becomes 0.5 with them.
+# Those of the family that are signed.
 SIGNED = ("tan_triggs", "gradientface", "weberface", "local_contrast_normalize", "log_contrast", "multi_scale_retinex")

@@ -7,36 +7,14 @@ Where values cannot be looked at, under `torch.compile` and in exported programs
 clamped instead.
 """
 
-from facelight.enhance.adaptive import ahe, clahe
-from facelight.enhance.clip_limits import clip_count, clip_limit_of, convert_clip_limit
-from facelight.enhance.edges import gradientface, tan_triggs
-from facelight.enhance.histogram import bbhe, equalize
-from facelight.enhance.modules import (
-    AHE,
-    BBHE,
-    CLAHE,
-    GBIE,
-    Equalize,
-    Gamma,
-    Gradientface,
-    LocalContrastNormalize,
-    LogContrast,
-    LogStretch,
-    ModifiedCLAHE,
-    MultiScaleRetinex,
-    TanTriggs,
-    Weberface,
-)
-from facelight.enhance.pointwise import gamma, log_stretch
-from facelight.enhance.reflectance import local_contrast_normalize, log_contrast, multi_scale_retinex, weberface
-from facelight.enhance.smoothing import gbie, modified_clahe
+# ruff: noqa: F403
 
-# fmt: off
-__all__ = [
-    "AHE", "BBHE", "CLAHE", "GBIE", "Equalize", "Gamma", "Gradientface", "LocalContrastNormalize", "LogContrast",
-    "LogStretch", "ModifiedCLAHE", "MultiScaleRetinex", "TanTriggs", "Weberface",
-    "ahe", "bbhe", "clahe", "clip_count", "clip_limit_of", "convert_clip_limit", "equalize", "gamma", "gbie",
-    "gradientface", "local_contrast_normalize", "log_contrast", "log_stretch", "modified_clahe", "multi_scale_retinex",
-    "tan_triggs", "weberface",
-]
-# fmt: on
+from facelight.enhance.adaptive import *
+from facelight.enhance.clip_limits import *
+from facelight.enhance.edges import *
+from facelight.enhance.histogram import *
+from facelight.enhance.pointwise import *
+from facelight.enhance.reflectance import *
+from facelight.enhance.smoothing import *
+
+__all__ = sorted(name for name, value in globals().items() if callable(value) and not name.startswith("_"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _clipping, _grid, _levels, _luminance
 from facelight.enhance.clip_limits import check_clip_limit
+from facelight.enhance.modules import EnhancerModule, Positive
+
+__all__ = ["AHE", "CLAHE", "ahe", "clahe"]
 
 _TILES_AT_ONCE = 2**13  # histograms of 256 bins on a CPU: bounds the memory
 
@@ -44,6 +48,12 @@ def ahe(
     """
     off = 1.0 if convention == "matlab" else 0.0
     return clahe(x, off, grid_size, convention=convention, exact=exact, luminance_only=luminance_only)
+
+
+class AHE(EnhancerModule):
+    """Adaptive histogram equalization: `ahe`."""
+
+    function = staticmethod(ahe)
 
 
 @one_node
@@ -118,6 +128,22 @@ def clahe(
     parts = zip(levels.split(step), limits.split(step), strict=True) if _check.readable(x) else [(levels, limits)]
     out = [_clahe(part, limit, (rows, columns), convention, exact, between) for part, limit in parts]
     return _levels.pictures(torch.cat(out), x)
+
+
+class CLAHE(EnhancerModule):
+    """Contrast-limited adaptive histogram equalization: `clahe`; with `trainable`, clip_limit is learned.
+
+    As a `Positive` in OpenCV's convention, as a `Fraction` in MATLAB's, whose limits lie in [0, 1]. Learn with
+    `exact=False`: in the exact mode the gradient is that of the continuous rule, not of what the module returns.
+
+    >>> layer = CLAHE(2.0, (4, 4), trainable=True)
+    >>> layer(torch.rand(1, 1, 32, 32)).mean().backward()
+    >>> layer.clip_limit, layer.clip_limit()
+    (Positive(2), tensor(2., grad_fn=<MulBackward0>))
+    """
+
+    function = staticmethod(clahe)
+    learned: ClassVar = {"clip_limit": Positive}
 
 
 def _clahe(

@@ -9,6 +9,8 @@ from torch import Tensor
 from facelight import _check
 from facelight.enhance._levels import BINS
 
+__all__ = ["clip_count", "clip_limit_of", "convert_clip_limit"]
+
 CONVENTIONS = ("matlab", "opencv", "skimage")
 
 

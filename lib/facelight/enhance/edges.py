@@ -16,6 +16,9 @@ from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _luminance
 from facelight.enhance._filters import blur, gaussian, separable
+from facelight.enhance.modules import EnhancerModule
+
+__all__ = ["Gradientface", "TanTriggs", "gradientface", "tan_triggs"]
 
 # Rounding leaves less than this where there is no contrast. A power is off by an ulp at some pixels and not at others,
 # depending on the vector instructions of the processor: up to 1 by an epsilon of float32 at most, 1.2e-7. Two blurs
@@ -91,6 +94,12 @@ def tan_triggs(
     return _luminance.apply(normalize, x, luminance_only)
 
 
+class TanTriggs(EnhancerModule):
+    """The chain of Tan and Triggs: `tan_triggs`."""
+
+    function = staticmethod(tan_triggs)
+
+
 @one_node
 def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False) -> Tensor:
     """Gradientface: the direction in which an image brightens, without how much.
@@ -132,3 +141,9 @@ def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False
         return (0.5 + angle / (2 * math.pi)).clamp(0, 1)
 
     return _luminance.apply(direction, x, luminance_only)
+
+
+class Gradientface(EnhancerModule):
+    """The direction of the gradient: `gradientface`."""
+
+    function = staticmethod(gradientface)

@@ -10,6 +10,9 @@ from torch import Tensor
 from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _levels, _luminance
+from facelight.enhance.modules import EnhancerModule
+
+__all__ = ["BBHE", "Equalize", "bbhe", "equalize"]
 
 
 @one_node
@@ -48,6 +51,12 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
     return _through_one_table(x, _equalizing_opencv, torch.round) if exact else _through_one_table(x, _equalizing, None)
 
 
+class Equalize(EnhancerModule):
+    """Histogram equalization: `equalize`."""
+
+    function = staticmethod(equalize)
+
+
 @one_node
 def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tensor:
     """Brightness-preserving bi-histogram equalization: equalize above and below the mean, each in its own range.
@@ -77,6 +86,12 @@ def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tens
     if luminance_only:
         return _luminance.apply(lambda y: bbhe(y, exact=exact), x, luminance_only)
     return _through_one_table(x, _bi_histogram, _levels.half_up if exact else None)
+
+
+class BBHE(EnhancerModule):
+    """Brightness-preserving bi-histogram equalization: `bbhe`."""
+
+    function = staticmethod(bbhe)
 
 
 def _through_one_table(

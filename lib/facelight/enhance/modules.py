@@ -1,6 +1,6 @@
-"""The functions of `facelight.enhance` as modules, for `torch.nn.Sequential` and Kornia's containers. No new methods.
+"""What the Modules of `facelight.enhance` share: `EnhancerModule`, and numbers that are learned. No new methods here.
 
-A module takes the arguments of its function after x once, and the images later; its settings are attributes. Kornia's
+A Module takes the arguments of its function after x once, and the images later; its settings are attributes. Kornia's
 `ImageSequential` and `AugmentationSequential` take it as it is, between random augmentations: every image passes
 through it, and keypoints, boxes and masks stay as they are. The images must be in [0, 1] there too: after an
 augmentation that leaves the range, such as `RandomGaussianNoise`, put one that clips.
@@ -21,12 +21,6 @@ from torch import Tensor, nn
 from facelight import _check
 from facelight._graph import leaf
 from facelight._transforms import on_images
-from facelight.enhance.adaptive import ahe, clahe
-from facelight.enhance.edges import gradientface, tan_triggs
-from facelight.enhance.histogram import bbhe, equalize
-from facelight.enhance.pointwise import gamma, log_stretch
-from facelight.enhance.reflectance import local_contrast_normalize, log_contrast, multi_scale_retinex, weberface
-from facelight.enhance.smoothing import gbie, modified_clahe
 
 
 class Positive(nn.Module):
@@ -94,7 +88,7 @@ class Fraction(nn.Module):
 
 
 class EnhancerModule(nn.Module):
-    """What the modules below share: hold the settings, call the function.
+    """Hold the settings, call the function: a subclass names it, and what of it can be learned.
 
     Args:
         *args, **settings: the arguments of `function` after x, with its defaults. A `torch.nn.Parameter` among them is
@@ -169,109 +163,3 @@ class EnhancerModule(nn.Module):
         """The settings that are not learned."""
         values = {name: getattr(self, name) for name in self._names}
         return ", ".join(f"{n}={v!r}" for n, v in values.items() if not isinstance(v, nn.Module))
-
-
-class Equalize(EnhancerModule):
-    """Histogram equalization: `equalize`."""
-
-    function = staticmethod(equalize)
-
-
-class AHE(EnhancerModule):
-    """Adaptive histogram equalization: `ahe`."""
-
-    function = staticmethod(ahe)
-
-
-class CLAHE(EnhancerModule):
-    """Contrast-limited adaptive histogram equalization: `clahe`; with `trainable`, clip_limit is learned.
-
-    As a `Positive` in OpenCV's convention, as a `Fraction` in MATLAB's, whose limits lie in [0, 1]. Learn with
-    `exact=False`: in the exact mode the gradient is that of the continuous rule, not of what the module returns.
-
-    >>> layer = CLAHE(2.0, (4, 4), trainable=True)
-    >>> layer(torch.rand(1, 1, 32, 32)).mean().backward()
-    >>> layer.clip_limit, layer.clip_limit()
-    (Positive(2), tensor(2., grad_fn=<MulBackward0>))
-    """
-
-    function = staticmethod(clahe)
-    learned: ClassVar = {"clip_limit": Positive}
-
-
-class ModifiedCLAHE(EnhancerModule):
-    """M-CLAHE: `modified_clahe`; with `trainable`, the limit, both amounts of blur and both thresholds are learned.
-
-    clip_limit, flat and gain as `Positive` (clip_limit in MATLAB's convention as `Fraction`), prefilter and strength
-    as `Fraction`: they have to start between 0 and 1, and cannot start at their default, 1.
-
-    >>> ModifiedCLAHE(2.0, prefilter=0.5, strength=0.5, trainable=True).prefilter
-    Fraction(0.5)
-    """
-
-    function = staticmethod(modified_clahe)
-    learned: ClassVar = {
-        "clip_limit": Positive, "prefilter": Fraction, "strength": Fraction, "flat": Positive, "gain": Positive,
-    }  # fmt: skip
-
-
-class BBHE(EnhancerModule):
-    """Brightness-preserving bi-histogram equalization: `bbhe`."""
-
-    function = staticmethod(bbhe)
-
-
-class GBIE(EnhancerModule):
-    """Gaussian-based image enhancement: `gbie`."""
-
-    function = staticmethod(gbie)
-
-
-class Gamma(EnhancerModule):
-    """A power of the image: `gamma`; with `trainable`, the exponent is learned as a `Positive`."""
-
-    function = staticmethod(gamma)
-    learned: ClassVar = {"gamma": Positive}
-
-
-class LogStretch(EnhancerModule):
-    """A logarithm from 0 to 1: `log_stretch`; with `trainable`, epsilon is learned as a `Positive`."""
-
-    function = staticmethod(log_stretch)
-    learned: ClassVar = {"epsilon": Positive}
-
-
-class MultiScaleRetinex(EnhancerModule):
-    """Multi-scale Retinex: `multi_scale_retinex`."""
-
-    function = staticmethod(multi_scale_retinex)
-
-
-class TanTriggs(EnhancerModule):
-    """The chain of Tan and Triggs: `tan_triggs`."""
-
-    function = staticmethod(tan_triggs)
-
-
-class Gradientface(EnhancerModule):
-    """The direction of the gradient: `gradientface`."""
-
-    function = staticmethod(gradientface)
-
-
-class Weberface(EnhancerModule):
-    """Differences relative to the pixel itself: `weberface`."""
-
-    function = staticmethod(weberface)
-
-
-class LocalContrastNormalize(EnhancerModule):
-    """Local mean and deviation removed: `local_contrast_normalize`."""
-
-    function = staticmethod(local_contrast_normalize)
-
-
-class LogContrast(EnhancerModule):
-    """The logarithm minus its local mean: `log_contrast`."""
-
-    function = staticmethod(log_contrast)

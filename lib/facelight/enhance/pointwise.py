@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _luminance
+from facelight.enhance.modules import EnhancerModule, Positive
 from facelight.illumination import gamma_correct
+
+__all__ = ["Gamma", "LogStretch", "gamma", "log_stretch"]
 
 
 @one_node
@@ -37,6 +42,13 @@ def gamma(x: Tensor, gamma: float | Tensor, *, luminance_only: bool = False) -> 
     """
     x = _check.images(x)
     return _luminance.apply(lambda y: gamma_correct(y, gamma), x, luminance_only)
+
+
+class Gamma(EnhancerModule):
+    """A power of the image: `gamma`; with `trainable`, the exponent is learned as a `Positive`."""
+
+    function = staticmethod(gamma)
+    learned: ClassVar = {"gamma": Positive}
 
 
 @one_node
@@ -70,6 +82,13 @@ def log_stretch(x: Tensor, epsilon: float | Tensor = 1 / 255, *, luminance_only:
     _check.positive(epsilon, "epsilon")
     scale = _check.per_image(epsilon, x, "epsilon")
     return _luminance.apply(lambda y: stretched(y, scale), x, luminance_only)
+
+
+class LogStretch(EnhancerModule):
+    """A logarithm from 0 to 1: `log_stretch`; with `trainable`, epsilon is learned as a `Positive`."""
+
+    function = staticmethod(log_stretch)
+    learned: ClassVar = {"epsilon": Positive}
 
 
 def stretched(y: Tensor, epsilon: float | Tensor) -> Tensor:

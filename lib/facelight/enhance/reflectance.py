@@ -17,7 +17,13 @@ from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _luminance
 from facelight.enhance._filters import blur, local_mean, local_variance
+from facelight.enhance.modules import EnhancerModule
 from facelight.enhance.pointwise import stretched
+
+__all__ = [
+    "LocalContrastNormalize", "LogContrast", "MultiScaleRetinex", "Weberface",
+    "local_contrast_normalize", "log_contrast", "multi_scale_retinex", "weberface",
+]  # fmt: skip
 
 
 @one_node
@@ -73,6 +79,12 @@ def multi_scale_retinex(
     return _luminance.apply(retinex, x, luminance_only)
 
 
+class MultiScaleRetinex(EnhancerModule):
+    """Multi-scale Retinex: `multi_scale_retinex`."""
+
+    function = staticmethod(multi_scale_retinex)
+
+
 @one_node
 def log_contrast(
     x: Tensor, epsilon: float | Tensor = 1 / 255, window: int = 7, *, luminance_only: bool = False
@@ -112,6 +124,12 @@ def log_contrast(
         return (0.5 + (log - local_mean(log, window)) / 2).clamp(0, 1)
 
     return _luminance.apply(contrast, x, luminance_only)
+
+
+class LogContrast(EnhancerModule):
+    """The logarithm minus its local mean: `log_contrast`."""
+
+    function = staticmethod(log_contrast)
 
 
 @one_node
@@ -154,6 +172,12 @@ def local_contrast_normalize(
         return torch.sigmoid((y - local_mean(y, window)) / (local_variance(y, window) + fade**2).sqrt())
 
     return _luminance.apply(normalize, x, luminance_only)
+
+
+class LocalContrastNormalize(EnhancerModule):
+    """Local mean and deviation removed: `local_contrast_normalize`."""
+
+    function = staticmethod(local_contrast_normalize)
 
 
 @one_node
@@ -204,3 +228,9 @@ def weberface(
         return 0.5 + torch.atan(alpha * differences / (center + floor)) / math.pi
 
     return _luminance.apply(ratio, x, luminance_only)
+
+
+class Weberface(EnhancerModule):
+    """Differences relative to the pixel itself: `weberface`."""
+
+    function = staticmethod(weberface)

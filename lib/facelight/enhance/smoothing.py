@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from facelight._graph import one_node, recording
 from facelight.enhance import _luminance
 from facelight.enhance._filters import blur, local_variance, noise_level
 from facelight.enhance.adaptive import clahe
+from facelight.enhance.modules import EnhancerModule, Fraction, Positive
+
+__all__ = ["GBIE", "ModifiedCLAHE", "gbie", "modified_clahe"]
 
 
 @one_node
@@ -113,6 +117,22 @@ def modified_clahe(
     return _luminance.apply(apply, x, luminance_only)
 
 
+class ModifiedCLAHE(EnhancerModule):
+    """M-CLAHE: `modified_clahe`; with `trainable`, the limit, both amounts of blur and both thresholds are learned.
+
+    clip_limit, flat and gain as `Positive` (clip_limit in MATLAB's convention as `Fraction`), prefilter and strength
+    as `Fraction`: they have to start between 0 and 1, and cannot start at their default, 1.
+
+    >>> ModifiedCLAHE(2.0, prefilter=0.5, strength=0.5, trainable=True).prefilter
+    Fraction(0.5)
+    """
+
+    function = staticmethod(modified_clahe)
+    learned: ClassVar = {
+        "clip_limit": Positive, "prefilter": Fraction, "strength": Fraction, "flat": Positive, "gain": Positive,
+    }  # fmt: skip
+
+
 def _contrasts(image: Tensor, enhanced: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """Noise of the image over its local contrast, s_n / d, and local contrast after over before, a."""
     least = 1 / (255 * math.sqrt(12))  # the deviation of rounding to 8 bits
@@ -200,3 +220,9 @@ def gbie(
         return torch.where(constant, image, (log - low) / torch.where(constant, 1.0, high - low))
 
     return _luminance.apply(apply, x, luminance_only)
+
+
+class GBIE(EnhancerModule):
+    """Gaussian-based image enhancement: `gbie`."""
+
+    function = staticmethod(gbie)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from facelight import _check, enhance, metrics
 from facelight.data.samples import LitFaces
-from facelight.enhance.modules import Positive
+from facelight.enhance.modules import EnhancerModule, Positive
 from facelight_lab.enhancement import nearest
 from facelight_lab.enhancement.learnable import HIGHEST, LOWEST, ClipLimitOf, identity_loss
 from facelight_lab.enhancers import Enhancer
@@ -243,7 +243,7 @@ def _some(mask: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def values(model: nn.Module, faces: LitFaces) -> dict[str, float]:
     """The learned settings; of `ClipLimitOf` the geometric mean of its limits, in all and in each subset."""
-    if isinstance(model, enhance.modules.EnhancerModule):
+    if isinstance(model, EnhancerModule):
         return {name: model.settings()[name].item() for name in model.learned}
     assert isinstance(model, ClipLimitOf)
     with torch.no_grad():

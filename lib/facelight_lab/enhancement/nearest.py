@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facelight import _check, metrics
 from facelight.data.samples import LitFaces
-from facelight_lab.enhancers import FAMILY, SIGNED, Enhancer
+from facelight_lab.enhancers import FAMILY, SIGNED, Enhancer, is_signed
 from facelight_lab.pictures import in_parts, read
 from facelight_lab.runs import Experiment
 
@@ -34,7 +34,7 @@ class Nearest:
         enhancer: with its settings.
         size: (H, W) of the pictures that are enhanced and compared.
         center: what is taken away from a picture first: "mean", its own mean, which makes the cosine the correlation;
-            "none"; or "neutral", 0.5 for the enhancers whose neutral value that is (`SIGNED`) and nothing for others.
+            "none"; or "neutral", 0.5 for enhancers whose neutral value that is (`is_signed`) and nothing for others.
     """
 
     dataset: str = "yaleb"
@@ -51,7 +51,7 @@ class Nearest:
 
 def recognized(config: Nearest, faces: LitFaces) -> Tensor:
     """Whether each picture outside subset 1 is given its right identity, (N,), bool, in the order of the pictures."""
-    neutral = 0.5 if config.center == "neutral" and config.enhancer.name in SIGNED else 0.0
+    neutral = 0.5 if config.center == "neutral" and is_signed(config.enhancer) else 0.0
     vectors = in_parts(lambda x: (config.enhancer(x) - neutral).flatten(1).T, faces.image, config.size).T
     known = faces.subset == 1
     labels = metrics.nearest_neighbor(
