@@ -28,8 +28,7 @@ from facelight import _machine, layers
 from facelight.data import LandmarkFaces
 from facelight_lab import results
 from facelight_lab.first_layers import Precise
-from facelight_lab.landmarks import networks as landmark_networks
-from facelight_lab.landmarks import runs as landmark_runs
+from facelight_lab.landmarks import regressor, settings
 from facelight_lab.stems import NORMALIZED, OURS
 
 BODIES = {"resnet18_c4": 64, "resnet34": 224}  # body and side of the crops: laptop, paper
@@ -56,7 +55,7 @@ def made_up(size: int) -> LandmarkFaces:
 
 def network(body: str, variant: str) -> nn.Module:
     torch.manual_seed(0)
-    model = landmark_networks.build(variant, body, POINTS, 512, 0.5, None)
+    model = regressor.build(variant, regressor.Network(body, dropout=0.5), POINTS)
     while isinstance(model.body.conv1, Precise):  # as the layer is used elsewhere, its output in bfloat16
         model.body.conv1 = model.body.conv1.layer
     return model.to(memory_format=torch.channels_last)
@@ -65,7 +64,7 @@ def network(body: str, variant: str) -> nn.Module:
 def stepper(model: nn.Module, bf16: bool) -> Callable[[Tensor, Tensor], None]:
     """One step of training, as `train.fit` takes it."""
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    loss = landmark_networks.Wing()
+    loss = regressor.Wing()
 
     def step(x: Tensor, y: Tensor) -> None:
         model.train()
@@ -153,8 +152,8 @@ def loader(body: str, size: int, batch: int, bf16: bool) -> dict[str, tuple[Call
     """What feeding costs: the same network on a batch in memory and fed by the experiment."""
     faces, generator = made_up(size), torch.Generator().manual_seed(0)
     step = stepper(network(body, "linear"), bf16)
-    fed = landmark_networks.feeder(faces, torch.arange(FACES), landmark_runs.AUGMENTATION, "cpu")
-    plain = landmark_networks.feeder(faces, torch.arange(FACES), None, "cpu")
+    fed = regressor.feeder(faces, torch.arange(FACES), settings.AUGMENTATION, "cpu")
+    plain = regressor.feeder(faces, torch.arange(FACES), None, "cpu")
     ready = plain(torch.arange(batch), generator)
 
     def index() -> Tensor:
@@ -186,7 +185,7 @@ def measured(todo: dict[str, tuple[Callable[[], object], str]], rounds: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bodies", nargs="+", default=list(BODIES), choices=list(BODIES), help="which to time")
-    parser.add_argument("--batch", type=int, default=landmark_runs.RECIPE.batch, help="pictures in a batch")
+    parser.add_argument("--batch", type=int, default=settings.RECIPE.batch, help="pictures in a batch")
     parser.add_argument("--threads", type=int, default=_machine.processors(), help="of PyTorch")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each")
     parser.add_argument("--bf16", action="store_true", help="forward pass in bfloat16, as in `train.Recipe`")

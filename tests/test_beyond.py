@@ -14,26 +14,24 @@ import torch
 from torch import Tensor, nn
 
 from facelight import layers, models, train
-from facelight_lab.landmarks import beyond, landmarks
-from facelight_lab.landmarks import faces as landmark_faces
-from facelight_lab.landmarks import lights as darkness
-from facelight_lab.landmarks import networks as landmark_networks
-from facelight_lab.landmarks.beyond import FEW, LIGHTS, STATISTICS, STRONG, Beyond, configs, relit
-from facelight_lab.landmarks.runs import Landmarks
-from facelight_lab.stems import LOCAL, OURS, VARIANTS
+from facelight_lab.landmarks import beyond, face_sets, landmarks, lights, regressor, training
+from facelight_lab.landmarks.beyond import FEW, LIGHTS, STATISTICS, STRONG, configs
+from facelight_lab.landmarks.regressor import Network, TrainingLight
+from facelight_lab.landmarks.settings import Landmarks, Pretraining
+from facelight_lab.stems import LOCAL, NORMALIZED, OURS, VARIANTS
 from facelight_render import landmarks as render
 from test_landmarks_experiment import SETS, Body
 
 RECIPE = train.Recipe(epochs=2, batch=7, learning_rate=0.01, bf16=False)
-CONFIG = Beyond("wflw", size=32, recipe=RECIPE, head_width=8, held_out=0.25)
+CONFIG = Landmarks("wflw", size=32, network=Network(head_width=8), recipe=RECIPE, held_out=0.25)
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny body, a few lights, a cache of its own, few rendered faces."""
     monkeypatch.setenv("FACELIGHT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "_body", lambda backbone, weights: Body())
-    monkeypatch.setattr(beyond, "FEW", {name: FEW[name] for name in (*darkness.MAIN, *STATISTICS)})
+    monkeypatch.setattr(models, "torchvision_body", lambda backbone, weights: Body())
+    monkeypatch.setattr(beyond, "FEW", {name: FEW[name] for name in (*lights.MAIN, *STATISTICS)})
     monkeypatch.setattr("facelight_render.landmarks", functools.lru_cache(render))
 
 
@@ -43,8 +41,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_lights_that_count_are_there_and_those_of_short_runs_are_among_all() -> None:
     assert len(STRONG) == len(set(STRONG)) == 14
     assert [sum(word in name for name in STRONG) for word in ("ramp", "spot")] == [6, 4]
-    assert set(STRONG) | set(STATISTICS) | set(darkness.CURVES) <= set(FEW) <= set(LIGHTS)
-    assert set(darkness.LIGHTS) < set(LIGHTS)
+    assert set(STRONG) | set(STATISTICS) | set(lights.CURVES) <= set(FEW) <= set(LIGHTS)
+    assert set(lights.LIGHTS) < set(LIGHTS)
 
 
 def test_a_hard_shadow_has_an_edge_of_less_than_a_pixel() -> None:
@@ -68,7 +66,7 @@ def test_training_light_by_hand() -> None:
     x = torch.rand((400, 3, 8, 8), generator=torch.Generator().manual_seed(1)) * 0.9 + 0.1
 
     def light(local: bool, seed: int = 0) -> Tensor:
-        return relit(x, torch.Generator().manual_seed(seed), local=local) / x
+        return TrainingLight(local=local).of(x, torch.Generator().manual_seed(seed)) / x
 
     assert torch.equal(light(True), light(True))
     assert not torch.equal(light(True), light(True, seed=1))
@@ -86,12 +84,11 @@ def test_training_light_by_hand() -> None:
 
 
 def test_training_pictures_are_relit_and_rounded(small: None) -> None:
-    faces = landmark_faces.crop(SETS.train, 32, CONFIG.rule)
+    faces = face_sets.crop(SETS.train, 32, CONFIG.rule)
     rows = torch.arange(len(faces))
-    light = replace(CONFIG, lit="local").light()
     plain, changed = (
-        landmark_networks.feeder(faces, rows, None, "cpu", 1.0, how)(rows, torch.Generator().manual_seed(0))[0]
-        for how in (CONFIG.light(), light)
+        regressor.feeder(faces, rows, None, "cpu", how)(rows, torch.Generator().manual_seed(0))[0]
+        for how in (None, TrainingLight(local=True))
     )
     assert torch.equal(plain, faces.image.float() / 255)
     assert 0.2 < (changed != plain).flatten(1).any(1).float().mean() < 0.8
@@ -101,32 +98,31 @@ def test_training_pictures_are_relit_and_rounded(small: None) -> None:
 # --- learned numbers and weights that are handed on
 
 
-def test_single_numbers_learn_as_much_faster_as_is_said(small: None) -> None:
+def test_scalars_learn_as_much_faster_as_is_said(small: None) -> None:
     """With AdamW the first steps move every parameter by its rate."""
-    chosen = replace(CONFIG, variant="ln(1 + x / epsilon), epsilon trained", lit="")
+    chosen = replace(CONFIG, variant="ln(1 + x / epsilon), epsilon trained")
     moved = {}
-    for faster in (1.0, 30.0):
-        found = landmarks.measure(replace(chosen, faster=faster), SETS, lights=beyond.FEW, statistics=STATISTICS)
+    for scale in (1.0, 30.0):
+        config = replace(chosen, scalar_lr_scale=scale)
+        found = landmarks.measure(config, SETS, under=beyond.FEW, statistics=STATISTICS)
         numbers = found["numbers"]
         assert set(numbers) == {"body.conv1.layer.gamma", "body.conv1.layer.log_epsilon"}
-        moved[faster] = abs(numbers["body.conv1.layer.log_epsilon"][0])
+        moved[scale] = abs(numbers["body.conv1.layer.log_epsilon"][0])
     assert moved[30.0] > 5 * moved[1.0] > 0
-    assert "numbers" not in landmarks.measure(CONFIG, SETS, lights=beyond.FEW, statistics=STATISTICS)
+    assert "numbers" not in landmarks.measure(CONFIG, SETS, under=beyond.FEW, statistics=STATISTICS)
 
 
-def taught(variant: str, teacher: str, adapted: bool) -> tuple[nn.Module, nn.Module]:
-    """What rendered faces taught, and the network that goes on."""
-    first = replace(RECIPE, epochs=1)
-    config = replace(
-        CONFIG, variant=variant, start="synthetic", rendered=6, first=first, taught=teacher, adapted=adapted
-    )
-    alone = replace(config, variant=teacher, taught="", adapted=False)
-    return landmarks.started(alone), landmarks.started(config)
+def handed_on(variant: str, teacher: str, adapt: bool) -> tuple[nn.Module, nn.Module]:
+    """The network that learned rendered faces, and the one that goes on."""
+    first = Pretraining(6, replace(RECIPE, epochs=1))
+    config = replace(CONFIG, variant=variant, pretraining=replace(first, teacher=teacher, adapt=adapt))
+    alone = replace(config, variant=teacher, pretraining=first)
+    return training.started(alone), training.started(config)
 
 
 def test_another_layer_goes_on_from_what_a_linear_one_learned(small: None) -> None:
-    teacher, copied = taught(OURS, "linear", adapted=False)
-    _, fitted = taught(OURS, "linear", adapted=True)
+    teacher, copied = handed_on(OURS, "linear", adapt=False)
+    _, fitted = handed_on(OURS, "linear", adapt=True)
     states = [dict(net.state_dict()) for net in (teacher, copied, fitted)]
     stem = "body.conv1.layer"
     for name in states[0]:
@@ -140,30 +136,19 @@ def test_another_layer_goes_on_from_what_a_linear_one_learned(small: None) -> No
 
 def test_rendered_faces_are_learned_once_for_all_who_go_on(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    before = landmark_networks.trained
-    monkeypatch.setattr(landmark_networks, "trained", lambda *a, **k: calls.append(1) or before(*a, **k))
-    taught(OURS, "linear", adapted=False)
-    taught(OURS, "linear", adapted=True)
+    before = regressor.fit
+    monkeypatch.setattr(regressor, "fit", lambda *a, **k: calls.append(1) or before(*a, **k))
+    handed_on(OURS, "linear", adapt=False)
+    handed_on(OURS, "linear", adapt=True)
     assert len(calls) == 1
 
 
+def test_a_teacher_whose_kernels_have_no_place_is_refused(small: None) -> None:
+    with pytest.raises(ValueError, match=r"teacher: 'zero-mean ln\(1 \+ 255x\), contrast normalized' has no place for"):
+        handed_on(NORMALIZED, "linear", adapt=False)
+
+
 # --- configurations
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"lit": "bright"}, "lit: expected one of"),
-        ({"faster": 0.0}, "faster: expected a positive"),
-        ({"taught": "linear"}, "only with start 'synthetic'"),
-        ({"taught": "quadratic", "start": "synthetic", "rendered": 2}, "taught: expected one of"),
-        ({"adapted": True}, "nothing to adapt"),
-        ({"variant": "quadratic"}, "variant: expected one of"),
-    ],
-)
-def test_bad_configurations(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Beyond("w300", **options)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "full"])
@@ -171,13 +156,15 @@ def test_no_run_twice(profile: str) -> None:
     assert max(Counter(configs(profile)).values()) == 1
 
 
-def seeds(runs: list[Beyond]) -> dict[Beyond, set[int]]:
+def seeds(runs: list[Landmarks]) -> dict[Landmarks, set[int]]:
     return {run: {r.seed for r in runs if replace(r, seed=0) == run} for run in {replace(r, seed=0) for r in runs}}
 
 
 def test_laptop_has_six_seeds_of_the_headline_with_the_recipe_of_landmarks() -> None:
     found = seeds([run for run in configs("laptop") if run.recipe.epochs == 25])
-    assert {(run.variant, run.lit) for run in found} == {(v, "") for v in beyond.HEADLINE} | {("linear", "local")}
+    assert {(run.variant, run.light) for run in found} == {(v, None) for v in beyond.HEADLINE} | {
+        ("linear", TrainingLight(25.0, local=True))
+    }
     assert {OURS, LOCAL} < set(beyond.HEADLINE)
     assert all(value == set(range(6)) for value in found.values())
     theirs = [run for run in landmarks.configs("laptop") if run == Landmarks("w300", run.variant, run.seed)]
@@ -193,7 +180,7 @@ def test_laptop_has_three_seeds_of_everything_else_under_the_same_recipe() -> No
     tested = {run: value for run, value in found.items() if run.part == "test"}
     assert all(value == {0, 1, 2} for value in tested.values())
     short = [run for run in tested if run.recipe == beyond.SHORT]
-    assert len({replace(run, variant="linear", lit="", faster=1.0) for run in short}) == 1
+    assert len({replace(run, variant="linear", light=None, scalar_lr_scale=1.0) for run in short}) == 1
     used = {run.variant for run in short} | validated | {"ln(1 + x), gamma fixed"}
     assert set(VARIANTS) - used == {"by local mean"}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from facelight import illumination
 from facelight.data import LandmarkFaces
-from facelight_lab.landmarks import lights as darkness
+from facelight_lab.landmarks import lights
 from facelight_lab.landmarks.lights import LIGHTS, MAIN, predicted
 
 X = (torch.rand((4, 3, 8, 10), generator=torch.Generator().manual_seed(1)) * 255).round() / 255
@@ -184,9 +184,9 @@ def test_statistics_of_the_batch_against_training_mode_and_nothing_is_updated() 
     faces, model = made_up(), Net()
     x = LIGHTS["/6"](faces.image / 255)
     kept = {name: value.clone() for name, value in model.state_dict().items()}
-    with darkness.batch_statistics(model):
+    with lights.batch_statistics(model):
         found = predicted(model, faces.image, LIGHTS["/6"])
-        with pytest.raises(KeyError), darkness.batch_statistics(model):
+        with pytest.raises(KeyError), lights.batch_statistics(model):
             raise KeyError
     assert model.state_dict().keys() == kept.keys()
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
@@ -198,27 +198,27 @@ def test_scores_by_hand() -> None:
     target = torch.zeros(2, 68, 2)
     target[:, 45, 0] = 0.5  # the eyes are half a crop apart
     off = torch.tensor([[0.03, 0.04], [0.012, 0.016]])[:, None]  # 0.05 and 0.02
-    found = darkness.scores(target + off, target)
-    assert dict(zip(darkness.SCORES, found, strict=True)) == pytest.approx(
-        {"image_size": 0.035, "inter_ocular": 0.07, "failures": 0.0, "auc": (0 + 0.6) / 2}, abs=2e-5
+    found = lights.scores(target + off, target)
+    assert dict(zip(lights.SCORES, found, strict=True)) == pytest.approx(
+        {"image-size": 0.035, "inter-ocular": 0.07, "failures": 0.0, "auc": (0 + 0.6) / 2}, abs=2e-5
     )
-    assert darkness.scores(target + 3 * off, target)[2] == 1.0
+    assert lights.scores(target + 3 * off, target)[2] == 1.0
 
 
 def test_what_is_recorded_against_a_plain_loop() -> None:
     faces, model = made_up(150), Net().eval()
     model.norm.running_var *= 0.1
-    found = darkness.measure(model, faces)
+    found = lights.measure(model, faces)
     assert found.keys() == {"scores", "lights", "batch_statistics", "groups", "ced"}
-    assert found["scores"] == ["image_size", "inter_ocular", "failures", "auc"]
+    assert found["scores"] == ["image-size", "inter-ocular", "failures", "auc"]
     assert found["lights"].keys() == LIGHTS.keys()
     target = (faces.landmarks + 0.5) / 16
     for name in ("x1", "/3", "/6 linear light"):
         with torch.no_grad():
             pred = torch.cat([model(LIGHTS[name](x[None] / 255)) for x in faces.image])
-        assert found["lights"][name] == pytest.approx(darkness.scores(pred, target), abs=2e-5)
+        assert found["lights"][name] == pytest.approx(lights.scores(pred, target), abs=2e-5)
         if name in MAIN:
-            part = darkness.scores(pred[1::2], target[1::2])
+            part = lights.scores(pred[1::2], target[1::2])
             assert found["groups"]["LFPW"][name] == pytest.approx(part, abs=2e-5)
         if name in found["ced"]:
             eyes = (pred - target).norm(dim=-1).mean(1) / 0.5
@@ -233,7 +233,7 @@ def test_what_is_recorded_against_a_plain_loop() -> None:
             x = LIGHTS["/6"](faces.image[part] / 255)
             level = (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), False, keepdim=True) + 1e-5).sqrt()
             pred[part] = (0.5 + 0.2 * level.mean((1, 2, 3)))[:, None, None].expand(-1, 68, 2)
-    assert found["batch_statistics"]["/6"] == pytest.approx(darkness.scores(pred, target), abs=3e-5)
+    assert found["batch_statistics"]["/6"] == pytest.approx(lights.scores(pred, target), abs=3e-5)
     assert found["batch_statistics"].keys() == set(MAIN)
 
 
@@ -246,5 +246,5 @@ def test_a_network_without_batch_normalization_is_the_same_either_way() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return (self.gain * x.mean((1, 2, 3)))[:, None, None].expand(-1, 98, 2)
 
-    found = darkness.measure(Plain(), made_up(6, points=98))
+    found = lights.measure(Plain(), made_up(6, points=98))
     assert all(found["batch_statistics"][name] == found["lights"][name] for name in MAIN)

@@ -25,21 +25,24 @@ from facelight.data.sources import DataError
 from facelight.layers import LogConv2d
 from facelight_lab import experiments, results
 from facelight_lab.first_layers import MeanLevel
-from facelight_lab.landmarks import faces as landmark_faces
-from facelight_lab.landmarks import landmarks
-from facelight_lab.landmarks import lights as darkness
-from facelight_lab.landmarks import networks as landmark_networks
-from facelight_lab.landmarks.faces import Sets
-from facelight_lab.landmarks.networks import Wing, build
-from facelight_lab.landmarks.runs import Landmarks
+from facelight_lab.landmarks import face_sets, landmarks, lights, regressor, training
+from facelight_lab.landmarks.face_sets import Sets
+from facelight_lab.landmarks.regressor import Network, TrainingLight, Wing
+from facelight_lab.landmarks.settings import Landmarks, Pretraining
 from test_recognition import Stop, epochs_of
 from test_wflw import SIZES, line, shape, write_set
 
 POINTS = 98
 RECIPE = train.Recipe(epochs=6, batch=7, learning_rate=0.01, bf16=False)
 CONFIG = Landmarks(
-    "wflw", size=32, recipe=RECIPE, augmentation=Augmentation(), head_width=8, dropout=0.2, held_out=0.25
+    "wflw",
+    size=32,
+    network=Network(head_width=8, dropout=0.2),
+    recipe=RECIPE,
+    augmentation=Augmentation(),
+    held_out=0.25,
 )
+FIRST = Pretraining(11, RECIPE)
 
 
 class Body(nn.Module):
@@ -85,10 +88,10 @@ SETS = Sets(made_up(), made_up(9, "test"), "made up")
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny body, few lights, a cache of its own, a checkpoint after each epoch, faces that need no rendering."""
     monkeypatch.setenv("FACELIGHT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "_body", lambda backbone, weights: Body())
+    monkeypatch.setattr(models, "torchvision_body", lambda backbone, weights: Body())
     monkeypatch.setattr(train, "fit", functools.partial(train.fit, seconds_between_saves=0.0))
-    few = {name: darkness.LIGHTS[name] for name in darkness.MAIN}
-    monkeypatch.setattr(landmarks, "measure", functools.partial(landmarks.measure, lights=few))
+    few = {name: lights.LIGHTS[name] for name in lights.MAIN}
+    monkeypatch.setattr(landmarks, "measure", functools.partial(landmarks.measure, under=few))
     monkeypatch.setattr(synthetic, "landmarks", lambda split, n, *, size: made_up(n, split))
 
 
@@ -106,7 +109,7 @@ VARIANTS = (
 
 def built(variant: str, seed: int = 0) -> models.FaceNet:
     torch.manual_seed(seed)
-    return build(variant, "resnet18", 68, 32, 0.5, None).eval()
+    return regressor.build(variant, Network("resnet18", head_width=32, dropout=0.5), 68).eval()
 
 
 def test_variants_of_one_seed_start_from_the_same_weights() -> None:
@@ -191,7 +194,7 @@ def test_a_black_picture_stays_black_and_imagenet_gets_its_own_scale() -> None:
 def test_all_variants_are_fed_the_same(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The very pictures and landmarks, after augmentation, batch by batch."""
     fed: dict[str, list[Tensor]] = {}
-    feeder = landmark_networks.feeder
+    feeder = regressor.feeder
 
     def recorded(*arguments):
         batch = feeder(*arguments)
@@ -203,7 +206,7 @@ def test_all_variants_are_fed_the_same(small: None, monkeypatch: pytest.MonkeyPa
 
         return noted
 
-    monkeypatch.setattr(landmark_networks, "feeder", recorded)
+    monkeypatch.setattr(regressor, "feeder", recorded)
     for variant in VARIANTS:
         landmarks.measure(replace(CONFIG, variant=variant, recipe=replace(RECIPE, epochs=2)), SETS)
     assert len(fed["linear"]) == 2 * 2 * 3
@@ -215,16 +218,16 @@ def test_all_variants_are_fed_the_same(small: None, monkeypatch: pytest.MonkeyPa
 
 
 def test_batches_against_a_plain_loop() -> None:
-    faces = landmark_faces.crop(made_up(), 32, BoxRule())
+    faces = face_sets.crop(made_up(), 32, BoxRule())
     rows, index = torch.tensor([2, 3, 5, 7, 11]), torch.tensor([4, 0, 2])
-    plain = landmark_networks.feeder(faces, rows, None, "cpu")
+    plain = regressor.feeder(faces, rows, None, "cpu")
     x, y = plain(index, torch.Generator().manual_seed(8))
     assert x.is_contiguous(memory_format=torch.channels_last)
     for i, row in enumerate((11, 2, 5)):
         assert torch.equal(x[i], faces.image[row] / 255)
         torch.testing.assert_close(y[i], (faces.landmarks[row] + 0.5) / 32)
     how = Augmentation()
-    moved, places = landmark_networks.feeder(faces, rows, how, "cpu")(index, torch.Generator().manual_seed(8))
+    moved, places = regressor.feeder(faces, rows, how, "cpu")(index, torch.Generator().manual_seed(8))
     expected, there = augment.augment(x, y, how, torch.Generator().manual_seed(8))
     assert torch.equal(places, there)
     assert (255 * moved - 255 * expected).abs().max() <= 0.501
@@ -233,16 +236,16 @@ def test_batches_against_a_plain_loop() -> None:
 
 
 def test_pictures_are_darkened_by_factors_of_their_own() -> None:
-    faces = landmark_faces.crop(made_up(), 32, BoxRule())
+    faces = face_sets.crop(made_up(), 32, BoxRule())
     rows = torch.arange(len(faces))
-    plain, dark = (landmark_networks.feeder(faces, rows, None, "cpu", d) for d in (1.0, 6.0))
+    plain, dark = (regressor.feeder(faces, rows, None, "cpu", light) for light in (None, TrainingLight(6.0)))
     x, y = plain(rows, torch.Generator().manual_seed(8))
     found, there = dark(rows, torch.Generator().manual_seed(8))
     assert torch.equal(there, y)
     factor = (x.flatten(1).sum(1) / found.flatten(1).sum(1)).double()
-    draws = torch.rand((len(rows), 1, 1, 1), generator=torch.Generator().manual_seed(8)).flatten()
-    torch.testing.assert_close(factor, 6.0 ** draws.double(), rtol=0.02, atol=0)
-    assert factor.min() < 2 < 4 < factor.max()
+    chosen, _, strength = torch.rand((len(rows), 3), generator=torch.Generator().manual_seed(8)).double().T
+    torch.testing.assert_close(factor, torch.where(chosen < 0.5, 1.0, 6.0**strength), rtol=0.02, atol=0)
+    assert factor.min() < 1.01 < 4 < factor.max()
     assert (255 * found - (255 * found).round()).abs().max() < 1e-3  # gray levels
 
 
@@ -255,8 +258,8 @@ def test_rendered_faces_are_cut_as_photographs_are(size: int, tmp_path: Path, mo
     for path, image in zip(paths, faces.image, strict=True):
         cv2.imwrite(str(path), cv2.cvtColor(image.permute(1, 2, 0).numpy(), cv2.COLOR_RGB2BGR))
     columns = {name: getattr(faces, name) for name in ("landmarks", "box", "attributes", "name", "source", "sha256")}
-    photographs = landmark_faces.crop(Annotations(path=paths, **columns), size, BoxRule(margin=1.3))
-    found = landmark_faces.crop(faces, size, BoxRule(margin=1.3))
+    photographs = face_sets.crop(Annotations(path=paths, **columns), size, BoxRule(margin=1.3))
+    found = face_sets.crop(faces, size, BoxRule(margin=1.3))
     assert torch.equal(found.image, photographs.image)
     torch.testing.assert_close(found.landmarks, photographs.landmarks)
     torch.testing.assert_close(found.box, photographs.box)
@@ -282,14 +285,14 @@ def test_a_face_that_cannot_be_cut_is_named(spoil, message: str) -> None:
 
 
 def test_held_out_faces_depend_on_the_seed_only() -> None:
-    kept, held = landmark_faces.held_out(2012, 0.1, 3)
+    kept, held = face_sets.held_out(2012, 0.1, 3)
     assert (len(kept), len(held)) == (1811, 201)
     assert sorted([*kept.tolist(), *held.tolist()]) == list(range(2012))
     assert torch.equal(kept, kept.sort().values)
-    again = landmark_faces.held_out(2012, 0.1, 3)
+    again = face_sets.held_out(2012, 0.1, 3)
     assert torch.equal(held, again[1])
-    assert not torch.equal(held, landmark_faces.held_out(2012, 0.1, 4)[1])
-    assert [len(part) for part in landmark_faces.held_out(5, 0.0, 0)] == [5, 0]
+    assert not torch.equal(held, face_sets.held_out(2012, 0.1, 4)[1])
+    assert [len(part) for part in face_sets.held_out(5, 0.0, 0)] == [5, 0]
 
 
 def test_validation_looks_at_no_test_face_and_trains_the_same_network(small: None) -> None:
@@ -313,7 +316,7 @@ def test_groups_of_faces_by_hand() -> None:
     image[4, :, :4] = 0  # what is near the edge does not count
     image[5] = 0
     faces = replace(faces, image=image, name=("helen/a", "lfpw/testset/b", "afw/c", "helen/d", "x", "y"))
-    found = {name: mask.nonzero().flatten().tolist() for name, mask in landmark_faces.groups(faces).items()}
+    found = {name: mask.nonzero().flatten().tolist() for name, mask in face_sets.groups(faces).items()}
     flags = {n: [i for i in range(6) if i % 5 == k] for k, n in enumerate(("pose", "expression", "illumination"))}
     flags |= {"make-up": [3], "occlusion": [4]}  # nobody is blurred
     assert found == {"HELEN": [0, 3], "LFPW": [1], **flags, "side-lit": [1], "dark": [3, 5]}
@@ -327,7 +330,7 @@ def test_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
         return made_up(3, split)
 
     monkeypatch.setattr(synthetic, "landmarks", rendered)
-    found = landmark_faces.load("synthetic", (7, 5))
+    found = face_sets.load("synthetic", (7, 5))
     assert asked == [("train", 7, 128), ("test", 5, 128)]
     assert (found.train.source, found.test.source) == ("train", "test")
     assert len(found) == 6
@@ -336,10 +339,10 @@ def test_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.realdata
 def test_300w_as_it_is_measured(w300_root: Path) -> None:
-    found = landmark_faces.load("w300")
+    found = face_sets.load("w300")
     assert (len(found.train), len(found.test), found.source) == (2012, 554, "300-W")
     assert found.sha256 == "6378992f27b770d7cf6d374808eeb5f30cd6552eaf382d57819d12eebd8d038c"
-    groups = landmark_faces.groups(landmark_faces.crop(found.test, 64, BoxRule()))
+    groups = face_sets.groups(face_sets.crop(found.test, 64, BoxRule()))
     sizes = {name: int(mask.sum()) for name, mask in groups.items()}
     assert sizes.keys() == {"HELEN", "LFPW", "side-lit", "dark"}
     assert (sizes["HELEN"], sizes["LFPW"]) == (330, 224)
@@ -362,12 +365,12 @@ def test_wing_in_its_units() -> None:
 
 def test_a_network_that_starts_at_the_mean_shape() -> None:
     torch.manual_seed(0)
-    model = build("linear", "resnet18", 68, 32, 0.0, None).eval()
+    model = regressor.build("linear", Network("resnet18", head_width=32), 68).eval()
     target = torch.rand((9, 68, 2), generator=torch.Generator().manual_seed(1))
     x = torch.rand((4, 3, 32, 32))
     before = model(x)
     bias = model.body.fc[-1].bias.detach().clone()
-    landmark_networks.start_at(model, target)
+    regressor.start_at(model, target)
     torch.testing.assert_close(
         model(x) - target.mean(0), 0.1 * (before - bias.unflatten(0, (68, 2))), rtol=1e-3, atol=1e-5
     )
@@ -389,8 +392,8 @@ def test_the_gradients_are_those_of_the_last_step() -> None:
     torch.manual_seed(3)
     model = nn.Sequential(LogConv2d(3, 4, 3, gamma=1.5), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(196, 196),
                           nn.Unflatten(1, (98, 2)))  # fmt: skip
-    faces = landmark_faces.crop(made_up(4), 32, BoxRule())
-    watch = landmark_networks.watcher(faces, torch.tensor([1, 3]), Wing(unit="crop", reduction="sum"))
+    faces = face_sets.crop(made_up(4), 32, BoxRule())
+    watch = regressor.monitor(faces, torch.tensor([1, 3]), Wing(unit="crop", reduction="sum"))
     x, y = faces.image / 255, (faces.landmarks + 0.5) / 32
     (model(x) - y).square().sum().backward()
     seen = watch(model)
@@ -425,7 +428,7 @@ def test_the_curve_of_a_sum_is_that_of_the_mean_of_coordinates(small: None) -> N
 
 def test_landmarks_are_learned(small: None) -> None:
     recipe = replace(RECIPE, epochs=100, learning_rate=0.02)
-    long = replace(CONFIG, recipe=recipe, augmentation=None, held_out=0.0, dropout=0.0, head_width=64)
+    long = replace(CONFIG, recipe=recipe, augmentation=None, held_out=0.0, network=Network(head_width=64))
     found = landmarks.measure(long, replace(SETS, test=SETS.train))
     untrained = landmarks.measure(replace(long, recipe=replace(RECIPE, learning_rate=1e-9)), SETS)
     assert found["lights"]["x1"][0] < 0.5 * untrained["lights"]["x1"][0]
@@ -439,7 +442,8 @@ def test_landmarks_are_learned(small: None) -> None:
 @pytest.mark.parametrize("points", [98, 68])
 def test_rendered_faces_are_learned_once_and_kept(small: None, points: int, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = "wflw" if points == 98 else "w300"
-    config = replace(CONFIG, dataset=dataset, start="synthetic", rendered=11, first=replace(RECIPE, epochs=2))
+    first = replace(FIRST, recipe=replace(RECIPE, epochs=2))
+    config = replace(CONFIG, dataset=dataset, pretraining=first)
     seen = []
     fit = train.fit
 
@@ -448,42 +452,42 @@ def test_rendered_faces_are_learned_once_and_kept(small: None, points: int, monk
         return fit(model, batch, count, loss, recipe, **options)
 
     monkeypatch.setattr(train, "fit", watched)
-    learned = landmarks.started(config).state_dict()
-    assert seen == [(11, config.first, points)]
+    learned = training.started(config).state_dict()
+    assert seen == [(11, first.recipe, points)]
     monkeypatch.setattr(train, "fit", None)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)  # nor do threads, of which torchrun leaves but one
     for change in ({"part": "validation"}, {"held_out": 0.5}, {"recipe": replace(RECIPE, epochs=9)}):
-        again = landmarks.started(replace(config, **change)).state_dict()  # what comes after does not matter
+        again = training.started(replace(config, **change)).state_dict()  # what comes after does not matter
         assert all(torch.equal(again[name], value) for name, value in learned.items())
-    for change in ({"seed": 1}, {"variant": "ln(1 + x)"}, {"augmentation": None}, {"first": None}, {"rendered": 12}):
+    others = [{"pretraining": other} for other in (replace(first, count=12), replace(first, recipe=RECIPE))]
+    for change in ({"seed": 1}, {"variant": "ln(1 + x)"}, {"augmentation": None}, *others):
         with pytest.raises(TypeError):  # would have to be learned
-            landmarks.started(replace(config, **change))
+            training.started(replace(config, **change))
 
 
 def test_the_68_points_of_rendered_faces() -> None:
     faces = made_up(3)
-    config = Landmarks("w300", size=32, start="synthetic", rendered=3)
+    config = Landmarks("w300", size=32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "landmarks", lambda split, n, *, size: faces)
-        found = landmarks._rendered(config)
-    expected = landmark_faces.crop(faces, 32, BoxRule())
+        found = training.rendered(config, 3)
+    expected = face_sets.crop(faces, 32, BoxRule())
     assert torch.equal(found.landmarks, expected.landmarks[:, list(LANDMARKS_68)])
     assert torch.equal(found.image, expected.image)
 
 
 def test_training_goes_on_from_what_rendered_faces_taught(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(CONFIG, start="synthetic", rendered=11, recipe=replace(RECIPE, learning_rate=1e-9))
-    config = replace(config, first=RECIPE)
-    learned = landmarks.started(config)
+    config = replace(CONFIG, pretraining=FIRST, recipe=replace(RECIPE, learning_rate=1e-9))
+    learned = training.started(config)
     after = {}
-    trained = landmarks._trained
+    trained = training.trained
 
     def noted(*arguments):
         model, curve = trained(*arguments)
         after.update({name: value.clone() for name, value in model.named_parameters()})
         return model, curve
 
-    monkeypatch.setattr(landmarks, "_trained", noted)
+    monkeypatch.setattr(training, "trained", noted)
     landmarks.measure(config, SETS)
     for name, value in learned.named_parameters():
         torch.testing.assert_close(after[name], value, rtol=1e-4, atol=1e-5)
@@ -491,9 +495,11 @@ def test_training_goes_on_from_what_rendered_faces_taught(small: None, monkeypat
 
 def test_imagenet_is_asked_for(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(models, "_body", lambda backbone, weights: (seen.append((backbone, weights)), Body())[1])
+    monkeypatch.setattr(
+        models, "torchvision_body", lambda backbone, weights: (seen.append((backbone, weights)), Body())[1]
+    )
     for variant in ("linear", "divided by mean"):
-        model = landmarks.started(replace(CONFIG, variant=variant, start="imagenet", backbone="resnet34"))
+        model = training.started(replace(CONFIG, variant=variant, network=Network("resnet34", "imagenet")))
         x = 0.1 + 0.2 * torch.rand((1, 3, 32, 32))
         kinds = [type(part) for part in model.normalize.modules()]
         assert models.Normalize in kinds
@@ -510,11 +516,12 @@ def test_an_interruption_changes_nothing(
     when: str, small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     place = tmp_path / "place"
-    config = replace(CONFIG, variant="ln(1 + x)", start="synthetic", rendered=11, recipe=replace(RECIPE, epochs=5))
+    config = replace(CONFIG, variant="ln(1 + x)", pretraining=replace(FIRST, recipe=replace(RECIPE, epochs=5)))
+    config = replace(config, recipe=replace(RECIPE, epochs=5))
     expected = landmarks.measure(config, SETS)
     monkeypatch.setenv("FACELIGHT_CACHE", str(tmp_path / "another"))
     if when == "data set":
-        landmarks.started(config)
+        training.started(config)
     with monkeypatch.context() as patch:
         epochs_of(patch, stop=3)
         with pytest.raises(Stop):
@@ -551,24 +558,14 @@ def test_the_checkpoint_of_another_configuration_is_not_continued(
     [
         ({"dataset": "300w"}, "dataset: expected one of 'w300', 'synthetic', 'wflw', got '300w'"),
         ({"variant": "log"}, r"variant: expected one of 'linear', 'ln\(1 \+ x\)', .*, got 'log'"),
-        (
-            {"backbone": "vgg16"},
-            "backbone: expected one of 'resnet18', 'resnet18_c4', 'resnet34', 'resnet50', got 'vgg16'",
-        ),
-        ({"start": "people"}, "start: expected one of 'random', 'imagenet', 'synthetic', got 'people'"),
         ({"part": "train"}, "part: expected one of 'test', 'validation', got 'train'"),
-        ({"size": 16}, "size: expected a whole number of pixels >= 32, got 16"),
+        ({"size": 16}, "size: expected a whole number of at least 32, got 16"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0, got -1"),
+        ({"scalar_lr_scale": 0.0}, "scalar_lr_scale: expected a positive"),
         ({"held_out": 1.0}, r"held_out: expected a share in \[0, 1\), got 1.0"),
         ({"held_out": 0.0, "part": "validation"}, "part 'validation': no face is held out"),
-        ({"rendered": 5}, "rendered: expected a number of faces with start 'synthetic' and 0 otherwise, got 5"),
-        ({"start": "synthetic"}, "rendered: expected a number of faces with start 'synthetic' and 0 otherwise, got 0"),
-        ({"seed": -1}, "expected seed >= 0, .* got -1, 0, 512, 0.0"),
-        ({"rendered": -1, "start": "synthetic"}, "expected .* rendered >= 0, .* got 0, -1"),
-        ({"head_width": 0}, "expected .* head_width >= 1"),
-        ({"dropout": 1.0}, r"expected .* dropout in \[0, 1\), got .*, 1.0"),
-        ({"darkest": float("nan")}, "darkest: expected a number to divide by, at least 1, got nan"),
-        ({"first": RECIPE}, "first: a recipe for rendered faces needs start 'synthetic'"),
-        ({"dataset": "synthetic", "start": "synthetic", "rendered": 5}, "start 'synthetic': the data set is that"),
+        ({"dataset": "synthetic", "pretraining": FIRST}, "pretraining: the data set is that of rendered faces already"),
+        ({"network": Network(weights="imagenet"), "pretraining": FIRST}, "pretraining: it starts from random weights"),
     ],
 )
 def test_bad_configurations(options: dict, message: str) -> None:
@@ -577,17 +574,30 @@ def test_bad_configurations(options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("part", "options", "message"),
     [
-        ({"unit": "mm"}, "unit: expected one of 'pixels', 'crop', got 'mm'"),
-        ({"reduction": "none"}, "reduction: expected one of 'mean', 'sum', got 'none'"),
-        ({"width": 0.0}, "width: expected a positive finite number"),
-        ({"curvature": -1.0}, "curvature: expected a positive finite number"),
+        (Wing, {"unit": "mm"}, "unit: expected one of 'pixels', 'crop', got 'mm'"),
+        (Wing, {"reduction": "none"}, "reduction: expected one of 'mean', 'sum', got 'none'"),
+        (Wing, {"width": 0.0}, "width: expected a positive finite number"),
+        (Wing, {"curvature": -1.0}, "curvature: expected a positive finite number"),
+        (
+            Network,
+            {"backbone": "vgg16"},
+            "backbone: expected one of 'resnet18', 'resnet18_c4', 'resnet34', 'resnet50', got 'vgg16'",
+        ),
+        (Network, {"weights": "people"}, "weights: expected None or 'imagenet', got 'people'"),
+        (Network, {"head_width": 0}, "head_width: expected a whole number of at least 1, got 0"),
+        (Network, {"dropout": 1.0}, r"dropout: expected a probability in \[0, 1\), got 1.0"),
+        (TrainingLight, {"darkest": float("nan")}, "darkest: expected a number to divide by, greater than 1, got nan"),
+        (TrainingLight, {"darkest": 1.0}, "darkest: expected a number to divide by, greater than 1, got 1"),
+        (Pretraining, {"count": 0}, "count: expected a whole number of at least 1, got 0"),
+        (Pretraining, {"teacher": "quadratic"}, "teacher: expected one of 'linear', .*, got 'quadratic'"),
+        (Pretraining, {"adapt": True}, "adapt: without a teacher there are no kernels to adapt: name a teacher"),
     ],
 )
-def test_bad_losses(options: dict, message: str) -> None:
+def test_bad_parts_of_a_configuration(part: type, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Wing(**options)
+        part(**options)
 
 
 def test_too_few_faces_to_hold_any_out(small: None) -> None:
@@ -612,12 +622,12 @@ def paired(runs: list[Landmarks]) -> dict[Landmarks, set[int]]:
 
 def test_laptop_compares_four_variants_with_six_seeds_on_real_faces() -> None:
     seeds = paired(landmarks.configs("laptop"))
-    real = [run for run in seeds if (run.dataset, run.start, run.recipe.optimizer) == ("w300", "random", "adamw")]
+    real = [run for run in seeds if (run.dataset, run.pretraining, run.recipe.optimizer) == ("w300", None, "adamw")]
     main = [run for run in real if seeds[run] == set(range(6))]
     assert [run.variant for run in main] == ["linear", "ln(1 + x)", "ln(1 + x), gamma fixed", "divided by mean"]
     assert len({replace(run, variant="linear") for run in main}) == 1  # nothing else differs
-    assert (main[0].dataset, main[0].part, main[0].start) == ("w300", "test", "random")
-    assert not any(run.start == "imagenet" or run.dataset == "wflw" for run in seeds)
+    assert (main[0].dataset, main[0].part, main[0].network.weights) == ("w300", "test", None)
+    assert not any(run.network.weights == "imagenet" or run.dataset == "wflw" for run in seeds)
 
 
 def test_laptop_has_pairs_on_rendered_faces_and_after_them() -> None:
@@ -629,8 +639,12 @@ def test_laptop_has_pairs_on_rendered_faces_and_after_them() -> None:
         "ln(1 + x), gamma fixed": {0, 1, 2},
         "divided by mean": {0, 1, 2},
     }
-    after = {run.variant: found for run, found in seeds.items() if run.start == "synthetic"}
+    after = {run.variant: found for run, found in seeds.items() if run.pretraining}
     assert after == {"linear": {0, 1, 2}, "ln(1 + x)": {0, 1, 2}}
+
+
+def starts_alone(run: Landmarks) -> bool:
+    return run.pretraining is None and run.network.weights is None
 
 
 def test_readings_of_the_stated_recipe() -> None:
@@ -639,10 +653,10 @@ def test_readings_of_the_stated_recipe() -> None:
         runs = [run for run in landmarks.configs(profile) if run.recipe.optimizer == "sgd"]
         assert {(r.recipe.learning_rate, r.recipe.batch, r.recipe.schedule) for r in runs} == {(1e-4, 64, "constant")}
         assert {(r.loss.width, r.loss.curvature, r.loss.unit) for r in runs} == {(10, 2, "crop")}
-        assert {(r.recipe.momentum, r.loss.reduction) for r in runs if r.start == "random" and r.seed == 0} == {
+        assert {(r.recipe.momentum, r.loss.reduction) for r in runs if starts_alone(r) and r.seed == 0} == {
             (momentum, reduction) for momentum in (0.0, 0.9) for reduction in ("mean", "sum")
         }
-        assert not any(run.mean_shape or run.augmentation for run in runs)
+        assert not any(run.network.mean_shape or run.augmentation for run in runs)
 
 
 def test_the_reading_with_the_papers_curves_has_twins() -> None:
@@ -654,9 +668,9 @@ def test_the_reading_with_the_papers_curves_has_twins() -> None:
 
 def test_full_is_the_setting_of_the_paper() -> None:
     runs = landmarks.configs("full")
-    assert {(r.dataset, r.size, r.backbone, r.recipe.epochs) for r in runs} == {("wflw", 224, "resnet34", 15)}
+    assert {(r.dataset, r.size, r.network.backbone, r.recipe.epochs) for r in runs} == {("wflw", 224, "resnet34", 15)}
     complete = [run for run, found in paired(runs).items() if found == set(range(6))]
-    assert {run.start for run in complete} == {"random", "imagenet"}
+    assert {run.network.weights for run in complete} == {None, "imagenet"}
     assert len(complete) == 8
 
 
@@ -670,7 +684,7 @@ def test_smoke_runs_and_keeps_nothing(small: None, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "results").exists()
     assert [record.config["variant"] for record in records] == ["linear", "ln(1 + x)"]
     for record in records:
-        assert record.data["count"] == sum(landmark_faces.FEW_RENDERED)
+        assert record.data["count"] == sum(face_sets.FEW_RENDERED)
         kept = {"scores", "lights", "batch_statistics", "groups", "ced", "curve", "trained_on"}
         assert record.metrics.keys() - {"numbers"} == kept
     assert landmarks.configs("book") == landmarks.configs("smoke")
@@ -690,7 +704,7 @@ def test_laptop_records_and_skips(small: None, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_record_is_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All lights, eight groups, sixty epochs: under 20 kB."""
-    faces = landmark_faces.crop(made_up(20), 32, BoxRule())
+    faces = face_sets.crop(made_up(20), 32, BoxRule())
 
     class Mean(nn.Module):
         def __init__(self) -> None:
@@ -704,7 +718,7 @@ def test_a_record_is_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     curve = {"loss": epochs, "validation": epochs, "validation_loss": epochs, "gamma": [1.00012345] * 60}
     curve |= {"gamma_gradient": epochs, "weight_gradient": epochs}
     data = {"name": "WFLW", "sha256": "0" * 64, "split": "test, seed 0", "count": 10000}
-    metrics = darkness.measure(Mean(), faces) | {"curve": curve, "trained_on": 6750}
+    metrics = lights.measure(Mean(), faces) | {"curve": curve, "trained_on": 6750}
     item = results.record("landmarks", CONFIG, metrics, data=data, seconds=1.0, seed=0)
     assert results.save(item, tmp_path).stat().st_size < 20_000
 
@@ -725,22 +739,22 @@ def wflw_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def test_full_on_a_tiny_wflw(wflw_tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files in the official layout, 224 pixels, ResNet-34, two steps, a record: only the data are small."""
     stated = landmarks.configs("full")
-    run = next(r for r in stated if (r.variant, r.start, r.seed) == ("ln(1 + x)", "random", 0))
+    run = next(r for r in stated if starts_alone(r) and (r.variant, r.seed) == ("ln(1 + x)", 0))
     run = replace(run, recipe=replace(run.recipe, epochs=1, batch=2), held_out=0.0)
     train_list = wflw._list(wflw_tree / "WFLW", "train")
     train_list.write_text(train_list.read_text() + line(shape(4), "0--Parade/two.jpg"))
     monkeypatch.setattr(wflw, "FACES", {"train": 4, "test": 2})
     monkeypatch.setattr(landmarks, "configs", lambda profile: [run])
-    few = {name: darkness.LIGHTS[name] for name in darkness.MAIN}
-    monkeypatch.setattr(landmarks, "measure", functools.partial(landmarks.measure, lights=few))
+    few = {name: lights.LIGHTS[name] for name in lights.MAIN}
+    monkeypatch.setattr(landmarks, "measure", functools.partial(landmarks.measure, under=few))
     sizes = []
-    feeder = landmark_networks.feeder
+    feeder = regressor.feeder
 
     def noted(*arguments):
         batch = feeder(*arguments)
         return lambda i, g: (sizes.append(batch(i, g)[0].shape), batch(i, g))[1]
 
-    monkeypatch.setattr(landmark_networks, "feeder", noted)
+    monkeypatch.setattr(regressor, "feeder", noted)
     (record,) = experiments.run("landmarks", "full")
     assert sizes == [(2, 3, 224, 224)] * 2
     assert record.data["name"] == "WFLW"
@@ -776,7 +790,7 @@ def test_a_damaged_test_face_stops_before_anything_is_trained(
     path.write_text(spoil(before))
     assert path.read_text() != before
     monkeypatch.setattr(landmarks, "configs", lambda profile: [replace(CONFIG, dataset="wflw")])
-    monkeypatch.setattr(landmark_networks, "trained", None)
+    monkeypatch.setattr(regressor, "fit", None)
     with pytest.raises(DataError, match=message):
         experiments.run("landmarks", "full")
 

@@ -16,9 +16,9 @@ from facelight.data import LitFaces
 from facelight.layers import LogConv2d
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.first_layers import Precise
-from facelight_lab.recognition import networks
+from facelight_lab.recognition import networks, recognition
 from facelight_lab.recognition.networks import Network
-from facelight_lab.stems import BOTH, LOCAL, OURS
+from facelight_lab.stems import BOTH, LOCAL, NORMALIZED, OURS, ZERO_PADDED
 
 SIDE = 24
 PEOPLE = (4, 7, 19)
@@ -178,25 +178,28 @@ def test_light_after_a_move_of_a_white_picture() -> None:
 # --- the network
 
 
+RECORDED = (*recognition.FIRST_LAYERS, *recognition.BEYOND)
+
+
 @pytest.mark.parametrize("backbone", ["resnet18", "vgg16"])
-@pytest.mark.parametrize("stem", [*networks.STEMS, *networks.BEYOND])
-def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variant", RECORDED)
+def test_the_first_layer(variant: str, backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if backbone == "vgg16":  # half a gigabyte of weights that nobody looks at
         monkeypatch.setattr(nn.Linear, "reset_parameters", lambda self: None)
         monkeypatch.setattr(nn.init, "normal_", lambda weight, *_: weight)
         monkeypatch.setattr(nn.init, "constant_", lambda weight, *_: weight)
-    body = networks.build(Network(backbone, stem), 5).body
+    body = networks.build(Network(backbone, variant), 5).body
     first = body.conv1 if backbone == "resnet18" else body.features[0]
+    assert isinstance(first, Precise)
+    first = first.layer
     logarithm = {
-        "linear": None, "ln(1 + x)": (1.0, False), "ln(1 + 255x)": (1 / 255, False),
-        "zero-mean ln(1 + 255x)": (1 / 255, True), f"{OURS}, edges repeated": (1 / 255, True),
-        f"{OURS}, contrast normalized": (1 / 255, True), BOTH: (0.45, True), LOCAL: None,
-    }[stem]  # fmt: skip
-    if stem.endswith("contrast normalized"):
-        assert isinstance(first, Precise)
-        first, division = first.layer
+        "linear": None, "ln(1 + x)": (1.0, False), "ln(1 + 255x)": (1 / 255, False), ZERO_PADDED: (1 / 255, True),
+        OURS: (1 / 255, True), NORMALIZED: (1 / 255, True), BOTH: (0.45, True), LOCAL: None,
+    }[variant]  # fmt: skip
+    if variant.endswith("contrast normalized"):
+        first, division = first
         assert (division.window, division.floor) == (7, 0.03)
-    assert first.padding_mode == ("replicate" if stem in networks.BEYOND and logarithm else "zeros")
+    assert first.padding_mode == ("replicate" if variant in (OURS, NORMALIZED, BOTH) else "zeros")
     if logarithm is None:
         assert type(first) is nn.Conv2d
     else:
@@ -207,11 +210,28 @@ def test_the_first_layer(stem: str, backbone: str, monkeypatch: pytest.MonkeyPat
     assert not any(isinstance(m, LogConv2d) for m in others)
 
 
-def test_every_stem_gives_scores_for_gray_and_black_pictures() -> None:
+@pytest.mark.parametrize("variant", RECORDED)
+def test_every_first_layer_computes_in_float32(variant: str) -> None:
+    """Under autocast its output is that without it; behind it the network computes in bfloat16."""
+    torch.manual_seed(0)
+    model = networks.build(Network("resnet18_c4", variant), 5).eval()
+    seen: dict[str, Tensor] = {}
+    for name in ("conv1", "layer1"):
+        model.body.get_submodule(name).register_forward_hook(lambda _, __, y, name=name: seen.update({name: y}))
+    x = torch.rand((2, 3, 32, 32), generator=generator())
+    model(x)
+    plain = seen["conv1"]
+    with torch.autocast("cpu", torch.bfloat16):
+        model(x)
+    assert torch.equal(seen["conv1"], plain)
+    assert seen["layer1"].dtype == torch.bfloat16
+
+
+def test_every_first_layer_gives_scores_for_gray_and_black_pictures() -> None:
     x = torch.rand((2, 1, SIDE, SIDE), generator=generator())
     x[1] = 0
-    for stem in (*networks.STEMS, *networks.BEYOND):
-        y = networks.build(Network(stem=stem), 5).eval()(x)
+    for variant in RECORDED:
+        y = networks.build(Network(variant=variant), 5).eval()(x)
         assert y.shape == (2, 5)
         assert y.isfinite().all()
 
@@ -230,18 +250,20 @@ def started(network: Network, seed: int, monkeypatch: pytest.MonkeyPatch) -> dic
     return models[0].state_dict()
 
 
-def test_initial_weights_are_a_function_of_the_seed_and_equal_for_all_stems(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_initial_weights_are_a_function_of_the_seed_and_equal_for_all_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = started(Network(), 5, monkeypatch)
     train.seed_everything(77)
     before = global_state()
-    for stem in (*networks.STEMS, *networks.BEYOND):
-        other = started(Network(stem=stem, changes=(), label_smoothing=0.1, flip_test=True), 5, monkeypatch)
-        other = {name.replace("conv1.layer.0.", "conv1."): value for name, value in other.items()}
+    for variant in RECORDED:
+        other = started(Network(variant=variant, changes=(), label_smoothing=0.1, flip_test=True), 5, monkeypatch)
+        other = {name.replace("conv1.layer.0.", "conv1.layer."): value for name, value in other.items()}
         assert plain.keys() <= other.keys()
         assert {k.split(".")[-1] for k in other.keys() - plain.keys()} <= {"gamma", "log_epsilon"}
         assert all(torch.equal(other[k], plain[k]) for k in plain)
     assert global_state() == before  # the caller's random numbers are their own
-    assert not torch.equal(started(Network(), 6, monkeypatch)["body.conv1.weight"], plain["body.conv1.weight"])
+    assert not torch.equal(
+        started(Network(), 6, monkeypatch)["body.conv1.layer.weight"], plain["body.conv1.layer.weight"]
+    )
 
 
 def test_the_loss_smooths_labels_and_targets_count_from_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +295,7 @@ def test_the_loss_smooths_labels_and_targets_count_from_zero(monkeypatch: pytest
 # --- naming
 
 
-def test_scores_with_flip_are_the_mean_of_both_pictures() -> None:
+def test_scores_with_flip_are_the_mean_of_both_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand, with a network and an enhancer that are not symmetric; the enhancer gets the mirrored picture."""
     asked = faces(3, 2)
     torch.manual_seed(0)
@@ -291,6 +313,7 @@ def test_scores_with_flip_are_the_mean_of_both_pictures() -> None:
     torch.testing.assert_close(both.sum(1), torch.ones(9))
     assert both.dtype == torch.float32
     assert (both - once).abs().max() > 1e-3
+    monkeypatch.setattr(train, "computes_in_bfloat16", lambda device: True)  # PyTorch emulates it where it must
     rough = networks.scores(model, lambda y: y * ramp, asked, flip=False, bf16=True)
     assert 0 < (rough - once).abs().max() < 0.02
 
@@ -328,7 +351,7 @@ def test_training_is_reproducible_bit_for_bit() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stem": "log"}, r"stem: expected one of 'linear', 'ln\(1 \+ x\)', .*, got 'log'"),
+        ({"variant": "log"}, r"variant: expected one of 'linear', 'ln\(1 \+ x\)', .*, got 'log'"),
         ({"changes": ("move", "blur")}, "changes: expected one of 'move', 'flip', 'relight', 'erase', got 'blur'"),
         ({"backbone": "resnet19"}, "backbone: expected one of 'resnet18', .*, got 'resnet19'"),
         ({"weights": "vggface"}, "weights: expected None or 'imagenet', got 'vggface'"),

@@ -358,23 +358,29 @@ def of_networks(profile: str = "laptop") -> list[Recognition]:
 
 
 def test_laptop_has_first_layers_that_ignore_the_light_in_three_protocols() -> None:
-    found = {(run.network.stem, run.protocol, run.seed) for run in of_networks() if run.network.stem in networks.BEYOND}
-    assert found == {(s, p, seed) for s in networks.BEYOND for p in recognition.LIT[:3] for seed in recognition.SEEDS}
+    found = {
+        (run.network.variant, run.protocol, run.seed)
+        for run in of_networks()
+        if run.network.variant in recognition.BEYOND
+    }
+    assert found == {
+        (s, p, seed) for s in recognition.BEYOND for p in recognition.LIT[:3] for seed in recognition.SEEDS
+    }
 
 
 def test_laptop_has_the_networks_of_the_book_with_one_budget() -> None:
     runs = [run for run in of_networks() if run.network.backbone == "resnet18_c4" and run.network.recipe.epochs == 40]
     assert {(run.size, run.network.recipe) for run in runs} == {(recognition.SMALL, recognition.RECIPE)}
     random = [run for run in runs if run.protocol == "random"]
-    stems = {run.network.stem for run in random if run.enhancer == Enhancer()}
-    assert stems == set(networks.STEMS | networks.BEYOND)
-    behind = [run.enhancer for run in random if run.network.stem == "linear"]
+    variants = {run.network.variant for run in random if run.enhancer == Enhancer()}
+    assert variants == {*recognition.FIRST_LAYERS, *recognition.BEYOND}
+    behind = [run.enhancer for run in random if run.network.variant == "linear"]
     assert all(FAMILY[label] in behind for label in recognition.COMPARED)
     for protocol in recognition.LIT[:3]:
         four = [r for r in runs if (r.protocol, r.seed) == (protocol, 0) and "relight" not in r.network.changes]
         assert len(four) >= 4
-    pairs = {(str(run.enhancer), run.network.stem, "relight" in run.network.changes) for run in runs
-             if run.protocol == "subset 1" and run.network.stem in networks.STEMS}  # fmt: skip
+    pairs = {(str(run.enhancer), run.network.variant, "relight" in run.network.changes) for run in runs
+             if run.protocol == "subset 1" and run.network.variant in recognition.FIRST_LAYERS}  # fmt: skip
     assert len(pairs) == 8
     assert all((*rest, not relit) in pairs for *rest, relit in pairs)  # each with and without relighting
 
@@ -393,7 +399,7 @@ def test_one_picture_each_is_seen_as_often_as_needed_for_the_running_statistics(
     """An epoch of 38 pictures is one step; batch normalization averages over more than a hundred."""
     one = [run.network for run in of_networks("laptop") if run.protocol == "one image"]
     many = [run.network for run in of_networks("laptop") if run.protocol == "held-out lights"]
-    many = [network for network in many if network.stem in networks.STEMS]
+    many = [network for network in many if network.variant in recognition.FIRST_LAYERS]
     assert len(one) == len(many) > 0
     assert {network.recipe.epochs for network in one} == {400}
     assert {replace(network, recipe=recognition.RECIPE) for network in one} == set(many)

@@ -22,7 +22,7 @@ from facelight_lab.enhancement.nearest import Nearest
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.results import records
 
-W300 = "6378992f27b770d7cf6d374808eeb5f30cd6552eaf382d57819d12eebd8d038c"  # `landmark_faces.load("w300").sha256`
+W300 = "6378992f27b770d7cf6d374808eeb5f30cd6552eaf382d57819d12eebd8d038c"  # `face_sets.load("w300").sha256`
 DATA = {"name": "toy", "sha256": "0" * 64, "split": "all", "count": 3}
 
 

@@ -15,7 +15,8 @@ from facelight import models
 from facelight.enhance._filters import local_mean
 from facelight.layers import ContrastNorm2d, LogConv2d
 from facelight_lab import first_layers
-from facelight_lab.landmarks.networks import build
+from facelight_lab.landmarks import regressor
+from facelight_lab.landmarks.regressor import Network
 from facelight_lab.stems import LOCAL, OURS, VARIANTS
 
 WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to no effect, unrounded and without black
@@ -32,7 +33,7 @@ PARTLY = {f"{OURS}, zero padding", "zero-mean ln of linear light"}  # the border
 
 def built(variant: str, seed: int = 0) -> models.FaceNet:
     torch.manual_seed(seed)
-    return build(variant, "resnet18_c4", 68, 32, 0.5, None).eval()
+    return regressor.build(variant, Network(head_width=32, dropout=0.5), 68).eval()
 
 
 def picture(low: float = 0.3, count: int = 2) -> Tensor:
@@ -76,9 +77,7 @@ def test_weights_in_common_are_the_same_for_one_seed(
 ) -> None:
     base, found = (dict(model.named_parameters()) for model in (linear, network))
     several = VARIANTS[variant].several
-    found = {
-        name.replace("conv1.layer.layer.0.", "conv1.layer."): p for name, p in found.items()
-    }  # something follows it
+    found = {name.replace("conv1.layer.0.", "conv1.layer."): p for name, p in found.items()}  # something follows it
     common = {n for n in base if not (several and "conv1.layer" in n) and (n in found)}
     assert all(torch.equal(base[n], found[n]) for n in common)
     lost = set(base) - common
@@ -164,7 +163,7 @@ def test_color_invariant_edges_of_a_gray_step() -> None:
 
 def test_contrast_normalized_variants_are_their_layer_and_the_division() -> None:
     for name in (v for v in VARIANTS if v.endswith("contrast normalized")):
-        stem = built(name).get_submodule("body.conv1.layer.layer")
+        stem = built(name).get_submodule("body.conv1.layer")
         assert isinstance(stem, nn.Sequential)
         assert [type(m) for m in stem] == [LogConv2d, ContrastNorm2d]
         assert stem[0].zero_mean

@@ -165,7 +165,7 @@ def landmark_regressor(
     _check_count(num_landmarks, "num_landmarks")
     _check_count(head_width, "head_width")
     _check_probability(dropout)
-    body = _body(backbone, weights)
+    body = torchvision_body(backbone, weights)
     head = (
         nn.Linear(body.fc.in_features, head_width),
         nn.ReLU(),
@@ -218,7 +218,7 @@ def face_classifier(
     _check_count(num_classes, "num_classes")
     if dropout is not None:
         _check_probability(dropout)
-    body = _body(backbone, weights)
+    body = torchvision_body(backbone, weights)
     if backbone in ("vgg16", "vgg16_small"):
         body.classifier[-1] = nn.Linear(body.classifier[-1].in_features, num_classes)
         if backbone == "vgg16_small":
@@ -247,8 +247,16 @@ def _face_net(
     return FaceNet(body, normalize, _SMALLEST_SIDE.get(backbone, 1), num_landmarks)
 
 
-def _body(backbone: str, weights: str | None) -> Any:
-    """A torchvision network with its 1000-class layer, random or with ImageNet weights."""
+def torchvision_body(backbone: str, weights: str | None = None) -> Any:
+    """A torchvision network with its 1000-class layer, which the heads of this module replace.
+
+    Args:
+        backbone: see `face_classifier`.
+        weights: as in `landmark_regressor`.
+
+    >>> torchvision_body("resnet18_c4").fc.in_features
+    256
+    """
     import torchvision.models  # takes more than a second to import
 
     if weights not in (None, "imagenet"):

@@ -148,11 +148,11 @@ class SeveralScales(nn.Module):
         quarter = conv.out_channels // 4
         found = []
         for kernel, channels in ((3, quarter), (7, conv.out_channels - 2 * quarter), (15, quarter)):
-            one = nn.Conv2d(conv.in_channels, channels, kernel, 2, kernel // 2, bias=False)
+            one = nn.Conv2d(conv.in_channels, channels, kernel, conv.stride[0], kernel // 2, bias=False)
             nn.init.kaiming_normal_(one.weight, mode="fan_out", nonlinearity="relu")
             found.append(makes(one))
         self.scales = nn.ModuleList(found)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (B, 3, H, W) to maps of half the size."""
+        """Images (B, C, H, W) to maps as many times smaller as those of the layer that it replaces."""
         return torch.cat([scale(x) for scale in self.scales], dim=1)

@@ -1,4 +1,7 @@
-"""First layers and remedies that the experiments compare, by name; the modules they are made of: `first_layers`."""
+"""First layers and remedies by name, and the one place where a network gets one.
+
+Their modules: `facelight.layers` and `first_layers`. An experiment lists which of them it asks for.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from facelight import enhance, models
+from facelight import _check, enhance, models
 from facelight.layers import ContrastNorm2d, LogConv2d
 from facelight_lab.first_layers import (
     LEVEL,
@@ -32,7 +35,7 @@ def _log(conv: nn.Conv2d, kind: type[LogConv2d] = LogConv2d, *, contrast: bool =
     if options.get("zero_mean") or kind is SharedZeroMean:
         options = {"padding_mode": "replicate"} | options
     layer = kind.from_conv(conv, **options)
-    return Precise(nn.Sequential(layer, ContrastNorm2d())) if contrast else layer
+    return nn.Sequential(layer, ContrastNorm2d()) if contrast else layer
 
 
 @dataclass(frozen=True)
@@ -57,29 +60,54 @@ class Variant:
         return self.makes is _same and not self.several
 
     def stem(self, conv: nn.Conv2d) -> nn.Module:
-        """The first layer."""
-        return SeveralScales(conv, self.makes) if self.several else self.makes(conv)
+        """The first layer, in float32 under autocast."""
+        return Precise(SeveralScales(conv, self.makes) if self.several else self.makes(conv))
 
 
-def finished(model: models.FaceNet, variant: Variant) -> models.FaceNet:
-    """Put in front of a network, built with the variant's stem, what else it has; the first layer in `Precise`.
+def build(variant: str, network: Callable[..., models.FaceNet]) -> models.FaceNet:
+    """A network with the first layer of a variant, in `Precise`, and whatever else the variant has.
 
-    Squeeze and excitation: Hu, Shen, Sun (2018), doi:10.1109/CVPR.2018.00745; before the sum of each block, a sixteenth
-    of the channels, at least 4, in between.
+    With one seed the networks of all variants have the same weights where they have them in common.
+
+    Args:
+        variant: a key of `VARIANTS`.
+        network: `models.landmark_regressor` or `models.face_classifier` with all but its `stem`.
+
+    Raises:
+        ValueError: an unknown variant.
+
+    >>> build("linear", partial(models.face_classifier, "resnet18_c4", 5)).body.conv1
+    Precise(
+      (layer): Conv2d(3, 64, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=False)
+    )
     """
-    body: Any = model.body
-    body.conv1 = Precise(body.conv1)
-    if variant.before is not None:
-        model.normalize = nn.Sequential(Precise(variant.before()), model.normalize)
-    if variant.attention:
-        from torchvision.models.resnet import BasicBlock
-        from torchvision.ops import SqueezeExcitation
-
-        for block in [m for m in body.modules() if isinstance(m, BasicBlock)]:
-            channels = block.conv2.out_channels
-            excitation = SqueezeExcitation(channels, max(4, channels // 16))
-            block.bn2 = nn.Sequential(block.bn2, excitation)
+    _check.one_of(variant, tuple(VARIANTS), "variant")
+    chosen = VARIANTS[variant]
+    model = network(stem=None if chosen.linear else chosen.stem)
+    if chosen.linear:  # with a `stem` its pictures would not be normalized as ImageNet's weights expect
+        name, conv = next((n, m) for n, m in model.body.named_modules() if isinstance(m, nn.Conv2d))
+        model.body.set_submodule(name, Precise(conv))
+    if chosen.before is not None:
+        model.normalize = nn.Sequential(Precise(chosen.before()), model.normalize)
+    if chosen.attention:
+        _add_attention(model.body)
     return model
+
+
+def _add_attention(body: nn.Module) -> None:
+    """Squeeze and excitation before the sum of each block of a ResNet-18 or -34.
+
+    A sixteenth of the channels, at least 4, in between. Source: Hu, Shen, Sun (2018), doi:10.1109/CVPR.2018.00745.
+    """
+    from torchvision.models.resnet import BasicBlock
+    from torchvision.ops import SqueezeExcitation
+
+    blocks = [m for m in body.modules() if isinstance(m, BasicBlock)]
+    if not blocks:
+        raise ValueError(f"attention: {type(body).__name__} has no basic blocks: choose resnet18 or resnet34")
+    for block in blocks:
+        channels = block.conv2.out_channels
+        block.bn2 = nn.Sequential(block.bn2, SqueezeExcitation(channels, max(4, channels // 16)))
 
 
 def _zero(epsilon: float = 1 / 255, **options: Any) -> Callable[[nn.Conv2d], nn.Module]:
@@ -95,6 +123,7 @@ LOCAL = "by local mean, each channel"
 NORMALIZED = f"{OURS}, contrast normalized"
 ADAPTIVE = "zero-mean ln(1 + x / local mean)"
 BOTH = f"{ADAPTIVE}, contrast normalized"
+ZERO_PADDED = f"{OURS}, zero padding"
 
 VARIANTS: dict[str, Variant] = {
     "linear": Variant(),
@@ -113,7 +142,7 @@ VARIANTS: dict[str, Variant] = {
     "zero-mean ln(1 + 10x)": Variant(_zero(1 / 10)),
     "zero-mean ln(1 + 25x)": Variant(_zero(1 / 25)),
     "zero-mean ln(1 + 1000x)": Variant(_zero(1 / 1000)),
-    f"{OURS}, zero padding": Variant(_zero(padding_mode="zeros")),
+    ZERO_PADDED: Variant(_zero(padding_mode="zeros")),
     f"{OURS}, channels together": Variant(partial(_log, kind=SharedZeroMean, epsilon=1 / 255)),
     NORMALIZED: Variant(_zero(contrast=True)),
     "zero-mean x, contrast normalized": Variant(  # 30 x, so that what fades out is as dark as in the others

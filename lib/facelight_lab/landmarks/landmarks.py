@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from facelight import distributed, train
-from facelight.data import cache, crops
-from facelight.data.landmarks import LANDMARKS_68
-from facelight.data.samples import LandmarkFaces
-from facelight_lab._code import code
-from facelight_lab.landmarks import faces as landmark_faces
-from facelight_lab.landmarks import lights as darkness
-from facelight_lab.landmarks import networks as landmark_networks
-from facelight_lab.landmarks.faces import FEW_RENDERED, POINTS, Sets
-from facelight_lab.landmarks.runs import Landmarks, configs
-from facelight_lab.runs import RECORDING, Experiment, continued
+from facelight import train
+from facelight.augment import Augmentation
+from facelight.data import crops
+from facelight_lab.landmarks import face_sets, lights, regressor, training
+from facelight_lab.landmarks.face_sets import FEW_RENDERED, Sets
+from facelight_lab.landmarks.regressor import Network
+from facelight_lab.landmarks.settings import (
+    AS_MANY_STEPS,
+    FEW_SEEDS,
+    MAIN,
+    ON_UNIT,
+    RECIPE,
+    RENDERED_RECIPE,
+    SEEDS,
+    STATED,
+    Landmarks,
+    Pretraining,
+)
+from facelight_lab.runs import RECORDING, Experiment
 
 NAME = "landmarks"
 
@@ -31,10 +36,10 @@ def measure(
     sets: Sets,
     place: Path | None = None,
     *,
-    lights: Mapping[str, darkness.Light] = darkness.LIGHTS,
-    statistics: Sequence[str] = darkness.MAIN,
+    under: Mapping[str, lights.Light] = lights.LIGHTS,
+    statistics: Sequence[str] = lights.MAIN,
 ) -> dict[str, Any]:
-    """What is recorded of a run: what `darkness.measure` says, the `curve` of the training, and `trained_on`.
+    """What is recorded of a run: what `lights.measure` says, the `curve` of the training, and `trained_on`.
 
     And, of a network that has them, `numbers`: what became of parameters of at most three numbers, such as gamma.
 
@@ -42,132 +47,36 @@ def measure(
         config: what is run.
         sets: the data set.
         place: folder for checkpoints; None keeps none.
-        lights, statistics: see `darkness.measure`.
+        under: the lights; see `lights.measure`, as for `statistics`.
+        statistics: lights under which batch normalization is also given those of the batch.
     """
-    known = landmark_faces.crop(sets.train, config.size, config.rule)
-    kept, held = landmark_faces.held_out(len(known), config.held_out, config.seed)
+    known = face_sets.crop(sets.train, config.size, config.rule)
+    kept, held = face_sets.held_out(len(known), config.held_out, config.seed)
     if len(kept) == 0 or (config.part == "validation" and len(held) == 0):
         raise ValueError(f"held_out: {config.held_out} of {len(known)} faces leaves none on one side: choose another")
     validated = config.part == "validation"
-    asked = known.select(held) if validated else landmark_faces.crop(sets.test, config.size, config.rule)
-    landmark_faces.require_eyes(asked)
-    model = started(config, None if place is None else place / "rendered.pt")
-    if config.mean_shape and config.start != "synthetic":
-        landmark_networks.start_at(model, crops.pixels_to_unit(known.landmarks[kept], config.size))
+    asked = known.select(held) if validated else face_sets.crop(sets.test, config.size, config.rule)
+    face_sets.require_eyes(asked)
+    model = training.started(config, None if place is None else place / "rendered.pt")
+    if config.network.mean_shape and config.pretraining is None:
+        regressor.start_at(model, crops.pixels_to_unit(known.landmarks[kept], config.size))
     checkpoint = None if place is None else place / "checkpoint.pt"
-    model, curve = _trained(model, config, config.recipe, known, kept, held, checkpoint)
+    model, curve = training.trained(model, config, known, kept, held, checkpoint)
     digits = {"gamma": 9}  # as many as float32 has: it hardly moves
     rounded = {k: [float(f"{value:.{digits.get(k, 5)}g}") for value in values] for k, values in curve.items()}
     small = {n: [round(v, 6) for v in p.flatten().tolist()] for n, p in model.named_parameters() if p.numel() <= 3}
-    found = darkness.measure(model, asked, lights, statistics) | {"curve": rounded, "trained_on": len(kept)}
+    found = lights.measure(model, asked, under, statistics) | {"curve": rounded, "trained_on": len(kept)}
     return found | ({"numbers": small} if small else {})
-
-
-def started(config: Landmarks, checkpoint: Path | None = None) -> nn.Module:
-    """The network before it sees the faces of the data set; what rendered ones taught it is kept in the cache.
-
-    The rendered faces are those of `synthetic.landmarks("train", config.rendered)`; for a set of 68 points theirs are
-    reduced to `LANDMARKS_68`.
-
-    Args:
-        config: the run.
-        checkpoint: where learning from rendered faces continues from; None keeps nothing but its result.
-    """
-    weights = "imagenet" if config.start == "imagenet" else None
-    points = POINTS[config.dataset]
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        model = landmark_networks.build(
-            config.first_stage().variant, config.backbone, points, config.head_width, config.dropout, weights
-        )
-    if config.start != "synthetic":
-        return model
-    same: dict[str, Any] = {
-        "dataset": "w300" if points == 68 else "wflw",
-        "held_out": 0.0,
-        "part": "test",
-    }  # do not matter here
-    first = config.first_stage()
-    alone = replace(first, **same)
-    what = {"config": str(alone), "code": code(), "torch": torch.__version__, "device": config.device}
-
-    def make() -> cache.Arrays:
-        if distributed.world_size() > 1:  # the others wait for this one to finish, and this one for them
-            raise ValueError(
-                "start 'synthetic': rendered faces are learned by one process: run the same command without torchrun "
-                "first, at least until the second progress bar"
-            )
-        faces = _rendered(config)
-        every = torch.arange(len(faces))
-        if config.mean_shape:
-            landmark_networks.start_at(model, crops.pixels_to_unit(faces.landmarks, config.size))
-        taught, _ = _trained(model, first, first.recipe, faces, every, every[:0], checkpoint)
-        return {name: value.cpu().numpy() for name, value in taught.state_dict().items()}
-
-    arrays = cache.cached(NAME, what, make).arrays
-    model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
-    return config.second_stage(model)
-
-
-def _rendered(config: Landmarks) -> LandmarkFaces:
-    """Crops of rendered faces with as many landmarks as the data set has."""
-    import facelight_render as synthetic
-
-    faces = synthetic.landmarks("train", config.rendered, size=landmark_faces.PICTURE)
-    if POINTS[config.dataset] == 68:
-        index = list(LANDMARKS_68)
-        faces = replace(faces, landmarks=faces.landmarks[:, index], visible=faces.visible[:, index])
-    return landmark_faces.crop(faces, config.size, config.rule)
-
-
-def _trained(
-    start: nn.Module,
-    config: Landmarks,
-    recipe: train.Recipe,
-    faces: LandmarkFaces,
-    rows: Tensor,
-    held: Tensor,
-    checkpoint: Path | None,
-) -> tuple[nn.Module, train.Curve]:
-    """The network, trained on crops, and the curve; from a checkpoint where there is one of this very run."""
-    whose = f"{config} with the code {code()} and torch {torch.__version__} on {_where(config)}"
-    initial = {name: value.clone() for name, value in start.state_dict().items()}
-    model = start.to(config.device).to(memory_format=torch.channels_last)
-
-    def attempt() -> train.Curve:
-        model.load_state_dict(initial)
-        return landmark_networks.trained(
-            model,
-            faces,
-            rows,
-            held,
-            loss=config.loss,
-            augmentation=config.augmentation,
-            darkest=config.darkest,
-            light=config.light(),
-            faster=config.scalars(),
-            recipe=recipe,
-            seed=config.seed,
-            checkpoint=checkpoint,
-            identity=whose,
-            progress=checkpoint is not None,
-        )
-
-    return model, continued(attempt, checkpoint)
-
-
-def _where(config: Landmarks) -> str:
-    return f"{config.device}, {torch.get_num_threads()} threads"
 
 
 def load(dataset: str) -> Sets:
     """The faces of a data set."""
-    return landmark_faces.load(dataset)
+    return face_sets.load(dataset)
 
 
 def load_few(dataset: str) -> Sets:
     """A few rendered faces, for the profiles that only show that everything runs."""
-    return landmark_faces.load(dataset, FEW_RENDERED)
+    return face_sets.load(dataset, FEW_RENDERED)
 
 
 def experiment(profile: str) -> Experiment[Landmarks, Sets]:
@@ -177,3 +86,82 @@ def experiment(profile: str) -> Experiment[Landmarks, Sets]:
 
 def _measured(config: Landmarks, sets: Sets, place: Path | None) -> tuple[dict[str, Any], str, int]:
     return measure(config, sets, place), f"{config.part}, seed {config.seed}", len(sets)
+
+
+def configs(profile: str) -> list[Landmarks]:
+    """The runs of a profile."""
+    if profile in ("smoke", "book"):
+        return list(_small())
+    if profile == "full":
+        return list(_paper())
+    return [*_main(), *_candidates(), *_rendered_faces(), *_readings(), *_long()]
+
+
+AS_STATED = Landmarks(network=Network(mean_shape=False, dropout=0.5), loss=ON_UNIT, augmentation=None, recipe=STATED)
+
+
+def _small() -> Iterable[Landmarks]:
+    """Two variants on a few rendered faces."""
+    recipe = train.Recipe(epochs=2, batch=16, bf16=False)
+    small = Landmarks("synthetic", size=32, network=Network(head_width=64), recipe=recipe)
+    return small, replace(small, variant="ln(1 + x)")
+
+
+def _main() -> Iterable[Landmarks]:
+    """The comparison: the same recipe for all variants, on real faces."""
+    for seed, variant in product(SEEDS, MAIN):
+        yield Landmarks("w300", variant, seed)
+
+
+def _candidates() -> Iterable[Landmarks]:
+    """What body, augmentation, batch and rate were chosen from: one run each, the plain network, on faces held out."""
+    tried = Landmarks("w300", recipe=replace(RECIPE, epochs=20, learning_rate=2e-3), part="validation")
+    moved = replace(tried, augmentation=Augmentation())
+    yield replace(moved, network=Network("resnet18"))
+    yield moved
+    yield replace(moved, recipe=replace(moved.recipe, batch=16))
+    yield replace(moved, recipe=replace(moved.recipe, learning_rate=4e-3))
+    yield tried
+    yield replace(tried, augmentation=Augmentation(rotation=4.0, scale=0.02, shift=0.01))
+    for rate in (1e-3, 5e-4):
+        yield replace(tried, recipe=replace(tried.recipe, learning_rate=rate))
+
+
+def _rendered_faces() -> Iterable[Landmarks]:
+    """98 points of rendered faces; and 68 of real ones after learning from rendered ones."""
+    for seed, variant in product(SEEDS, MAIN):
+        if seed in FEW_SEEDS or variant in MAIN[:2]:
+            yield Landmarks("synthetic", variant, seed, recipe=RENDERED_RECIPE)
+    for seed, variant in product(FEW_SEEDS, MAIN[:2]):
+        yield Landmarks("w300", variant, seed, pretraining=Pretraining())
+
+
+def _readings() -> Iterable[Landmarks]:
+    """What the paper's recipe leaves open: momentum, reduction, and what the network knew before."""
+    stated = replace(AS_STATED, recipe=replace(STATED, epochs=AS_MANY_STEPS))
+    for momentum, reduction in product((0.0, 0.9), regressor.REDUCTIONS):
+        recipe = replace(stated.recipe, momentum=momentum)
+        yield replace(stated, recipe=recipe, loss=replace(ON_UNIT, reduction=reduction))
+    fast = replace(stated, recipe=replace(stated.recipe, momentum=0.9))
+    nearest = replace(fast, loss=replace(ON_UNIT, reduction="sum"))  # to the paper's curves
+    for seed, variant in product(SEEDS, MAIN[:2]):
+        if (seed, variant) != (0, "linear"):
+            yield replace(nearest, seed=seed, variant=variant)
+    yield replace(fast, pretraining=Pretraining())
+
+
+def _long() -> Iterable[Landmarks]:
+    """One longer run on all training faces, larger."""
+    yield Landmarks("w300", size=96, recipe=replace(RECIPE, epochs=60), held_out=0.0)
+
+
+def _paper() -> Iterable[Landmarks]:
+    """The paper's setting on WFLW, from ImageNet's weights and from random ones, and its recipe's readings."""
+    stated = replace(AS_STATED, dataset="wflw", size=224, network=replace(AS_STATED.network, backbone="resnet34"))
+    starts = [replace(stated, network=replace(stated.network, weights=weights)) for weights in ("imagenet", None)]
+    for seed, start, variant in product(SEEDS, starts, MAIN):
+        yield replace(start, variant=variant, seed=seed, recipe=replace(STATED, momentum=0.9))
+    for start, momentum, reduction in product(starts, (0.0, 0.9), regressor.REDUCTIONS):
+        if (momentum, reduction) != (0.9, "mean"):
+            recipe = replace(STATED, momentum=momentum)
+            yield replace(start, recipe=recipe, loss=replace(ON_UNIT, reduction=reduction))

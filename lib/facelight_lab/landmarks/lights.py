@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from facelight import illumination, metrics, train
 from facelight.data import crops
 from facelight.data.samples import LandmarkFaces
-from facelight_lab.landmarks import faces as landmark_faces
+from facelight_lab.landmarks import face_sets
 
 Light = Callable[[Tensor], Tensor]
 
@@ -34,7 +34,7 @@ UNEVEN = (6, 12, 25)
 SPOTS = {"upper left": (0.35, 0.4), "lower right": (0.65, 0.6)}  # centers, in widths of the crop
 SPOT = 0.25  # standard deviation of its profile, in widths of the crop
 CASTS = {"warm": (1.0, 0.7, 0.4), "cold": (0.4, 0.7, 1.0)}  # factors of red, green and blue
-SCORES = ("image_size", "inter_ocular", "failures", "auc")
+SCORES = ("image-size", "inter-ocular", "failures", "auc")
 MAIN = ("x1", "/3", "/6", "/12", "/25")  # for groups of faces, and with statistics of the batch
 CURVES = ("x1", "/3", "/6")
 THRESHOLDS = torch.linspace(0, 0.2, 41)
@@ -228,7 +228,7 @@ def measure(
         - "lights": for each light its scores.
         - "batch_statistics": for the lights of `statistics`, with `batch_statistics` of batches of about `BATCH`
           pictures, always the same ones.
-        - "groups": for each of `landmark_faces.groups` its "count", and its scores under the lights of `MAIN`.
+        - "groups": for each of `face_sets.groups` its "count", and its scores under the lights of `MAIN`.
         - "ced": for the lights of `CURVES` the share of faces with an inter-ocular error of at most each of
           `THRESHOLDS`.
     """
@@ -246,7 +246,7 @@ def measure(
         "batch_statistics": {name: scores(value, target) for name, value in other.items()},
         "groups": {
             group: {"count": int(mask.sum())} | {name: scores(pred[name][mask], target[mask]) for name in MAIN}
-            for group, mask in landmark_faces.groups(faces).items()
+            for group, mask in face_sets.groups(faces).items()
         },
         "ced": {name: _shares(value) for name, value in errors.items()},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -17,16 +16,15 @@ from facelight import _check, augment, illumination, train
 from facelight.data.crops import BoxRule
 from facelight.data.samples import LandmarkFaces
 from facelight_lab._code import code
-from facelight_lab.landmarks import faces as landmark_faces
-from facelight_lab.landmarks import networks as landmark_networks
-from facelight_lab.landmarks.faces import FEW_RENDERED, RENDERED, Sets
-from facelight_lab.landmarks.runs import AUGMENTATION, FEW_SEEDS, RECIPE, RENDERED_EPOCHS
+from facelight_lab.landmarks import face_sets, regressor
+from facelight_lab.landmarks.face_sets import FEW_RENDERED, RENDERED, Sets
+from facelight_lab.landmarks.regressor import Network
+from facelight_lab.landmarks.settings import AUGMENTATION, FEW_SEEDS, RENDERED_RECIPE
 from facelight_lab.runs import RECORDING, Experiment, continued
 from facelight_lab.stems import LOCAL, NORMALIZED, OURS, VARIANTS
 
 NAME = "tone"
 TARGETS = ("pigment", "exposure")
-SEVEN = dataclasses.replace(RECIPE, epochs=RENDERED_EPOCHS)
 COMPARED = ("linear", "ln(1 + x)", "divided by mean", LOCAL, OURS, NORMALIZED)
 
 
@@ -48,7 +46,7 @@ class Tone:
     seed: int = 0
     dataset: str = "synthetic"
     size: int = 64
-    recipe: train.Recipe = SEVEN
+    recipe: train.Recipe = RENDERED_RECIPE
 
     def __post_init__(self) -> None:
         _check.one_of(self.variant, tuple(VARIANTS), "variant")
@@ -89,14 +87,14 @@ def measure(config: Tone, sets: Sets, place: Path | None = None) -> dict[str, An
         sets: rendered faces.
         place: folder for the checkpoint; None keeps none.
     """
-    known, asked = (landmark_faces.crop(faces, config.size, BoxRule()) for faces in (sets.train, sets.test))
+    known, asked = (face_sets.crop(faces, config.size, BoxRule()) for faces in (sets.train, sets.test))
     assert isinstance(sets.train, LandmarkFaces)
     assert isinstance(sets.test, LandmarkFaces)
     target, expected = truth(sets.train), truth(sets.test)
     middle, spread = target.mean(0), target.std(0)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        model = landmark_networks.build(config.variant, "resnet18_c4", 1, 512, 0.0, None)
+        model = regressor.build(config.variant, Network(), 1)
     model = model.to(config.device).to(memory_format=torch.channels_last)
     initial = {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -152,12 +150,12 @@ def _all() -> Iterable[Tone]:
 
 def load(dataset: str) -> Sets:
     """The rendered faces."""
-    return landmark_faces.load(dataset, RENDERED)
+    return face_sets.load(dataset, RENDERED)
 
 
 def load_few(dataset: str) -> Sets:
     """A few of them."""
-    return landmark_faces.load(dataset, FEW_RENDERED)
+    return face_sets.load(dataset, FEW_RENDERED)
 
 
 def experiment(profile: str) -> Experiment[Tone, Sets]:

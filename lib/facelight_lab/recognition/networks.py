@@ -13,20 +13,9 @@ from torch import Tensor, nn
 
 from facelight import _check, illumination, models, train
 from facelight.data.samples import LitFaces
+from facelight_lab import stems
 from facelight_lab.enhancers import Enhancer
-from facelight_lab.first_layers import Precise
-from facelight_lab.stems import BOTH, LOCAL, NORMALIZED, OURS, VARIANTS, Variant
 
-# Name of a first layer -> what it is; a chapter for each half.
-STEMS: dict[str, Variant] = {name: VARIANTS[name] for name in ("linear", "ln(1 + x)", "ln(1 + 255x)")} | {
-    OURS: VARIANTS[f"{OURS}, zero padding"]
-}
-BEYOND: dict[str, Variant] = {
-    f"{OURS}, edges repeated": VARIANTS[OURS],
-    NORMALIZED: VARIANTS[NORMALIZED],
-    BOTH: VARIANTS[BOTH],
-    LOCAL: VARIANTS[LOCAL],
-}
 CHANGES = ("move", "flip", "relight", "erase")
 
 
@@ -36,7 +25,7 @@ class Network:
 
     Args:
         backbone: see `models.face_classifier`.
-        stem: a key of `STEMS` or `BEYOND`.
+        variant: a key of `stems.VARIANTS`.
         weights: None, from scratch, or "imagenet".
         changes: what happens to a training picture before it is enhanced, in this order, rounded to gray levels after
             each: "move", rotation up to 5 degrees, shift up to 4 % of the side, size up to 5 %; "flip", mirrored every
@@ -48,7 +37,7 @@ class Network:
     """
 
     backbone: str = "resnet18"
-    stem: str = "linear"
+    variant: str = "linear"
     weights: str | None = None
     changes: tuple[str, ...] = ("move", "flip")
     label_smoothing: float = 0.0
@@ -56,7 +45,7 @@ class Network:
     recipe: train.Recipe = field(default_factory=train.Recipe)
 
     def __post_init__(self) -> None:
-        _check.one_of(self.stem, (*STEMS, *BEYOND), "stem")
+        _check.one_of(self.variant, tuple(stems.VARIANTS), "variant")
         for change in self.changes:
             _check.one_of(change, CHANGES, "changes")
         _check.one_of(self.backbone, models.BACKBONES, "backbone")
@@ -117,12 +106,8 @@ def recognize(
 
 def build(network: Network, classes: int) -> nn.Module:
     """The network with random (or ImageNet) weights."""
-    variant = (STEMS | BEYOND)[network.stem]
-    stem = None if variant.linear else variant.stem
-    model = models.face_classifier(network.backbone, classes, stem=stem, weights=network.weights)
-    if variant.before is not None:
-        model.normalize = nn.Sequential(Precise(variant.before()), model.normalize)
-    return model
+    body = functools.partial(models.face_classifier, network.backbone, classes, weights=network.weights)
+    return stems.build(network.variant, body)
 
 
 def scores(model: nn.Module, enhancer: Enhancer, faces: LitFaces, *, flip: bool, bf16: bool) -> Tensor:

@@ -19,7 +19,7 @@ from facelight_lab.pictures import in_parts, read
 from facelight_lab.recognition import competitors, networks, protocols, scoring
 from facelight_lab.recognition.networks import Network
 from facelight_lab.runs import RECORDING, Experiment, continued
-from facelight_lab.stems import NORMALIZED
+from facelight_lab.stems import BOTH, LOCAL, NORMALIZED, OURS, ZERO_PADDED
 
 NAME = "recognition"
 DATASETS = ("yaleb", "pie", "synthetic")
@@ -34,6 +34,8 @@ COMPARED = (
     "Input", "HE", "BBHE", "GBIE, corrected", "CLAHE 2, OpenCV", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB",
     "Retinex", "Tan-Triggs", "Weberface", "local contrast", "ln minus local mean",
 )  # fmt: skip
+FIRST_LAYERS = ("linear", "ln(1 + x)", "ln(1 + 255x)", ZERO_PADDED)
+BEYOND = (OURS, NORMALIZED, BOTH, LOCAL)  # those of the chapter of that name
 BY_LIGHT = ("shifted nearest", "kernel ridge")  # whose mistakes are recorded light by light
 SMALL = (64, 56)  # of the pictures that networks are trained on
 RECIPE = train.Recipe(epochs=40, batch=50, learning_rate=2e-3, weight_decay=0.05, warmup=0.05)
@@ -205,7 +207,7 @@ def _patterns() -> Iterable[Recognition]:
 
 def _networks() -> Iterable[Recognition]:
     """One network and one budget: behind enhancers, with other first layers, and with training pictures relit."""
-    plain, invariant = _network("linear"), _network("zero-mean ln(1 + 255x)")
+    plain, invariant = _network("linear"), _network(ZERO_PADDED)
     kinds = [(FAMILY[label], plain) for label in ("Input", "M-CLAHE 0.01, MATLAB", "local contrast")]
     kinds.append((Enhancer(), invariant))
     for protocol, seed, (enhancer, network) in product(LIT, SEEDS, kinds):
@@ -213,7 +215,7 @@ def _networks() -> Iterable[Recognition]:
             network = replace(network, recipe=MANY_EPOCHS)
         yield Recognition("yaleb", protocol, enhancer, seed, SMALL, network=network)
     others = [(FAMILY[label], plain) for label in COMPARED if (FAMILY[label], plain) not in kinds]
-    others += [(Enhancer(), _network(stem)) for stem in ("ln(1 + x)", "ln(1 + 255x)")]
+    others += [(Enhancer(), _network(variant)) for variant in FIRST_LAYERS[1:3]]
     for (enhancer, network), seed in product(others, SEEDS):
         yield Recognition("yaleb", "random", enhancer, seed, SMALL, network=network)
     relit = [(enhancer, replace(network, changes=("move", "flip", "relight"))) for enhancer, network in kinds]
@@ -223,8 +225,8 @@ def _networks() -> Iterable[Recognition]:
 
 def _beyond() -> Iterable[Recognition]:
     """First layers that ignore the light, with the budget of the others."""
-    for seed, protocol, stem in product(SEEDS, LIT[:3], networks.BEYOND):
-        yield Recognition("yaleb", protocol, Enhancer(), seed, SMALL, network=_network(stem))
+    for seed, protocol, variant in product(SEEDS, LIT[:3], BEYOND):
+        yield Recognition("yaleb", protocol, Enhancer(), seed, SMALL, network=_network(variant))
 
 
 def _on_pie() -> Iterable[Recognition]:
@@ -232,11 +234,11 @@ def _on_pie() -> Iterable[Recognition]:
     network = Network("resnet18_c4", label_smoothing=0.1, flip_test=True, recipe=RECIPE)
     for seed in SEEDS:
         yield Recognition("pie", "random", FAMILY["local contrast"], seed, (64, 64), ("kernel ridge",), network)
-        yield Recognition("pie", "random", Enhancer(), seed, (64, 64), network=replace(network, stem=NORMALIZED))
+        yield Recognition("pie", "random", Enhancer(), seed, (64, 64), network=replace(network, variant=NORMALIZED))
 
 
-def _network(stem: str) -> Network:
-    return Network("resnet18_c4", stem, recipe=RECIPE)
+def _network(variant: str) -> Network:
+    return Network("resnet18_c4", variant, recipe=RECIPE)
 
 
 def _readings(profile: str) -> Iterable[Recognition]:

@@ -1,13 +1,15 @@
-"""Networks that locate landmarks: their first layers, what they are fed, what they minimize, what is watched."""
+"""A network that locates landmarks: what it is, what it is fed, what it minimizes, what is watched."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check, illumination, losses, metrics, models, train
@@ -16,11 +18,36 @@ from facelight.data import crops
 from facelight.data.samples import LandmarkFaces
 from facelight.layers import LogConv2d
 from facelight_lab import stems
-from facelight_lab.stems import VARIANTS
 
-Relight = Callable[[Tensor, torch.Generator], Tensor]
 UNITS = ("pixels", "crop")
 REDUCTIONS = ("mean", "sum")
+
+
+@dataclass(frozen=True)
+class Network:
+    """What stands behind the first layer.
+
+    Args:
+        backbone: of `models.RESNETS`.
+        weights: None, random; or "imagenet". Before the latter the linear layer's pictures are normalized as
+            ImageNet's were, the logarithmic one's are not.
+        head_width, dropout: see `models.landmark_regressor`.
+        mean_shape: start at the mean of the training landmarks, see `start_at`.
+    """
+
+    backbone: str = "resnet18_c4"
+    weights: str | None = None
+    head_width: int = 512
+    dropout: float = 0.0
+    mean_shape: bool = True
+
+    def __post_init__(self) -> None:
+        _check.one_of(self.backbone, models.RESNETS, "backbone")
+        _check.whole(self.head_width, "head_width", 1)
+        if self.weights not in (None, "imagenet"):
+            raise ValueError(f"weights: expected None or 'imagenet', got {self.weights!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected a probability in [0, 1), got {self.dropout}")
 
 
 @dataclass(frozen=True)
@@ -51,21 +78,48 @@ class Wing:
         return value / len(pred) if self.reduction == "sum" else value
 
 
-def build(
-    variant: str, backbone: str, points: int, head_width: int, dropout: float, weights: str | None
-) -> models.FaceNet:
+@dataclass(frozen=True)
+class TrainingLight:
+    """Light of training pictures: half of them stay as they are, the others are darkened, each in a way of its own.
+
+    Divided by 1 to `darkest`, uniform in the logarithm. With `local`, every other one of them instead by a field:
+    values at 3x3 places, uniform in the logarithm, interpolated, and stretched to reach from 1 to such a factor.
+    Ramps, halves and spots are not among these fields.
+
+    Args:
+        darkest: what pictures are divided by, at most.
+        local: whether there are fields.
+    """
+
+    darkest: float = 25.0
+    local: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 < self.darkest < math.inf:
+            raise ValueError(f"darkest: expected a number to divide by, greater than 1, got {self.darkest}")
+
+    def of(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1] in this light; the generator is on the CPU."""
+        drawn = torch.rand((len(x), 3), generator=generator).to(x)
+        places = torch.rand((len(x), 1, 3, 3), generator=generator).to(x)
+        field = F.interpolate(places, x.shape[-2:], mode="bilinear", align_corners=True)
+        least, most = field.amin((2, 3), keepdim=True), field.amax((2, 3), keepdim=True)
+        field = (field - least) / (most - least).clamp_min(torch.finfo(x.dtype).eps)
+        chosen, kind, strength = (value.view(-1, 1, 1, 1) for value in drawn.T)
+        depth = torch.where((kind < 0.5) & self.local, field, torch.ones_like(field))
+        return torch.where(chosen < 0.5, x, x * torch.exp(-math.log(self.darkest) * strength * depth))
+
+
+def build(variant: str, network: Network, points: int) -> models.FaceNet:
     """The network of a variant; with one seed all variants have the same weights where they have them in common.
 
     Args:
         variant: a key of `stems.VARIANTS`.
-        backbone, points, head_width, dropout, weights: see `models.landmark_regressor`.
+        network: what stands behind the first layer.
+        points: number of landmarks.
     """
-    chosen = VARIANTS[variant]
-    stem = None if chosen.linear else chosen.stem
-    model = models.landmark_regressor(
-        backbone, points, stem=stem, head_width=head_width, dropout=dropout, weights=weights
-    )
-    return stems.finished(model, chosen)
+    options: dict[str, Any] = {"head_width": network.head_width, "dropout": network.dropout, "weights": network.weights}
+    return stems.build(variant, functools.partial(models.landmark_regressor, network.backbone, points, **options))
 
 
 def start_at(model: nn.Module, target: Tensor) -> None:
@@ -81,8 +135,7 @@ def feeder(
     rows: Tensor,
     augmentation: Augmentation | None,
     device: str,
-    darkest: float = 1.0,
-    light: Relight | None = None,
+    light: TrainingLight | None = None,
 ) -> Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]:
     """A function for `train.fit` from positions in `rows` to images in [0, 1] and landmarks in [0, 1].
 
@@ -94,8 +147,7 @@ def feeder(
         rows: (N,), which of them.
         augmentation: None feeds the crops as they are.
         device: where the batch is made.
-        darkest: each picture is divided by a factor of its own, 1 to this number, uniform in its logarithm.
-        light: a further change of the light of images in [0, 1], with a generator.
+        light: what happens to the light of the crops; None: nothing.
     """
     target = crops.pixels_to_unit(faces.landmarks, faces.image.shape[-1]).to(device)
     rows_there = rows.to(device)
@@ -105,19 +157,16 @@ def feeder(
         y = target[rows_there[index.to(device)]]
         if augmentation is not None:
             x, y = augment(x, y, augmentation, generator)
-        if darkest > 1:
-            factor = darkest ** torch.rand((len(x), 1, 1, 1), generator=generator)
-            x = x / factor.to(x)
         if light is not None:
-            x = light(x, generator)
-        if augmentation is not None or darkest > 1 or light is not None:
+            x = light.of(x, generator)
+        if augmentation is not None or light is not None:
             x = illumination.quantize(x)
         return x.contiguous(memory_format=torch.channels_last), y
 
     return batch
 
 
-def watcher(faces: LandmarkFaces, rows: Tensor, loss: Wing) -> Callable[[nn.Module], dict[str, float]]:
+def monitor(faces: LandmarkFaces, rows: Tensor, loss: Wing) -> Callable[[nn.Module], dict[str, float]]:
     """What is watched while training, as a function of the network.
 
     `validation_loss`, the loss as the mean over coordinates, and `validation`, the image-size NME, on the crops `rows`,
@@ -131,7 +180,7 @@ def watcher(faces: LandmarkFaces, rows: Tensor, loss: Wing) -> Callable[[nn.Modu
     def batch(index: Tensor) -> Tensor:
         return (faces.image[rows[index]].float() / 255).contiguous(memory_format=torch.channels_last)
 
-    def watch(model: nn.Module) -> dict[str, float]:
+    def on_epoch_end(model: nn.Module) -> dict[str, float]:
         found = {}
         if len(rows):
             pred = train.evaluate(model, batch, len(rows))
@@ -144,10 +193,10 @@ def watcher(faces: LandmarkFaces, rows: Tensor, loss: Wing) -> Callable[[nn.Modu
                     found[name] = 0.0 if value.grad is None else value.grad.norm().item()
         return found
 
-    return watch
+    return on_epoch_end
 
 
-def trained(
+def fit(
     model: nn.Module,
     faces: LandmarkFaces,
     rows: Tensor,
@@ -155,30 +204,30 @@ def trained(
     *,
     loss: Wing,
     augmentation: Augmentation | None,
-    darkest: float,
+    light: TrainingLight | None,
     recipe: train.Recipe,
     seed: int,
-    light: Relight | None = None,
-    faster: float = 1.0,
+    scalar_lr_scale: float = 1.0,
     **options: Any,
 ) -> train.Curve:
     """Train a network in place on crops `rows`, watched on crops `held`, and return the curve, see `train.fit`.
 
     The training loss in the curve is the mean over coordinates, whichever is minimized; it is that of batches as they
     were fed, with dropout. Weight decay applies to kernels and matrices, not to gamma, biases and batch normalization.
-    What has at most three numbers, such as gamma and epsilon, is trained `faster` times as fast as all else.
+    The learning rate of what has at most three numbers, such as gamma and epsilon, is `scalar_lr_scale` times the
+    recipe's.
     """
     device = next(model.parameters()).device
     curve = train.fit(
         model,
-        feeder(faces, rows, augmentation, str(device), darkest, light),
+        feeder(faces, rows, augmentation, str(device), light),
         len(rows),
         functools.partial(loss.of, size=faces.image.shape[-1]),
         recipe,
         seed=seed,
-        on_epoch_end=watcher(faces, held, loss),
+        on_epoch_end=monitor(faces, held, loss),
         weight_decay_filter=lambda parameter: parameter.ndim > 1,
-        lr_scale=lambda parameter: faster if parameter.numel() <= 3 else 1.0,
+        lr_scale=lambda parameter: scalar_lr_scale if parameter.numel() <= 3 else 1.0,
         **options,
     )
     coordinates = 2 * faces.landmarks.shape[1] if loss.reduction == "sum" else 1

@@ -1,4 +1,4 @@
-"""Faces with landmarks for the experiment "landmarks": training and test sets, their crops, groups of faces."""
+"""Sets of faces with landmarks: training and test sets, their crops, groups of faces."""
 
 from __future__ import annotations
 
