@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from facelight import layers, models, train
+from facelight_lab import experiments
 from facelight_lab.landmarks import beyond, face_sets, landmarks, lights, regressor, training
 from facelight_lab.landmarks.beyond import FEW, LIGHTS, STATISTICS, STRONG, configs
 from facelight_lab.landmarks.regressor import Network, TrainingLight
@@ -188,7 +189,7 @@ def test_laptop_has_three_seeds_of_everything_else_under_the_same_recipe() -> No
 def test_smoke_measures_two_networks_and_saves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "records"))
     monkeypatch.setattr(landmarks, "load_few", lambda dataset: SETS)
-    found = beyond.run("smoke")
+    found = experiments.run("beyond", "smoke")
     assert [item.config["variant"] for item in found] == ["linear", OURS]
     assert set(found[0].metrics["lights"]) == set(FEW)
     assert set(found[0].metrics["batch_statistics"]) == set(STATISTICS)

@@ -679,7 +679,7 @@ def test_full_is_the_setting_of_the_paper() -> None:
 
 def test_smoke_runs_and_keeps_nothing(small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr(landmarks, "load", None)
+    monkeypatch.setattr(landmarks, "load", lambda dataset: pytest.fail("loaded again"))
     records = experiments.run("landmarks", "smoke")
     assert not (tmp_path / "results").exists()
     assert [record.config["variant"] for record in records] == ["linear", "ln(1 + x)"]
@@ -697,7 +697,7 @@ def test_laptop_records_and_skips(small: None, monkeypatch: pytest.MonkeyPatch, 
     records = experiments.run("landmarks", "laptop")
     assert records[0].data == {"name": "made up", "sha256": SETS.sha256, "split": "test, seed 0", "count": 25}
     assert [results.find("landmarks", CONFIG, 0)] == records
-    monkeypatch.setattr(landmarks, "load", None)
+    monkeypatch.setattr(landmarks, "load", lambda dataset: pytest.fail("loaded again"))
     assert experiments.run("landmarks", "laptop") == records
     assert not list((tmp_path / ".unfinished" / "landmarks").iterdir())
 

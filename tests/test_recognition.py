@@ -434,7 +434,7 @@ def test_smoke_runs_everything_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path))
     faces = made_up(size=(48, 42), noise=0.005)
     monkeypatch.setattr(recognition, "load_few", lambda dataset: faces)
-    monkeypatch.setattr(recognition, "load", None)
+    monkeypatch.setattr(recognition, "load", lambda dataset: pytest.fail("loaded again"))
     records = experiments.run("recognition", "smoke")
     assert list(tmp_path.iterdir()) == []
     assert [record.config["protocol"] for record in records] == [*recognition.LIT, "random"]
@@ -458,7 +458,7 @@ def test_laptop_records_skips_and_clears_up(
     records = experiments.run("recognition", "laptop")
     assert sorted(path.name for path in tmp_path.rglob("*.json")) == sorted(f"{key(run)}.json" for run in runs)
     assert not list((tmp_path / ".unfinished" / "recognition").iterdir())
-    monkeypatch.setattr(recognition, "load", None)
+    monkeypatch.setattr(recognition, "load", lambda dataset: pytest.fail("loaded again"))
     assert experiments.run("recognition", "laptop") == records
     assert results.find("recognition", TINY, 0) == records[1]
     assert records[1].seed == 0

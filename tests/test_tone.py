@@ -12,6 +12,7 @@ import torch
 import facelight_render as synthetic
 from facelight import train
 from facelight.data.samples import LandmarkFaces
+from facelight_lab import experiments
 from facelight_lab.landmarks import face_sets, tone
 from facelight_lab.landmarks.face_sets import Sets
 from facelight_lab.landmarks.tone import Tone, truth
@@ -74,7 +75,7 @@ def test_runs() -> None:
 def test_smoke_measures_two_networks_and_saves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "records"))
     monkeypatch.setattr(face_sets, "FEW_RENDERED", (32, 12))
-    found = tone.run("smoke")
+    found = experiments.run("tone", "smoke")
     assert [item.config["variant"] for item in found] == ["linear", OURS]
     assert set(found[0].metrics["r2"]) == {"pigment", "exposure"}
     assert not (tmp_path / "records").exists()
