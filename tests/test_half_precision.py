@@ -17,6 +17,7 @@ LIGHT: dict[str, Callable[..., Tensor]] = {
     "darken": lambda x: illumination.darken(x, torch.tensor([3.0, 1.7])),
     "darken, linear": lambda x: illumination.darken(x, 6.0, linear_light=True),
     "relight": lambda x: illumination.relight(x, torch.tensor([0.4, 1.3]), -0.3, gain=1.1, linear_light=True),
+    "shade": lambda x: illumination.shade(x, torch.linspace(0, 2, x.shape[-1]), linear_light=True),
     "gamma_correct": lambda x: illumination.gamma_correct(x, torch.tensor([0.4, 2.2])),
     "quantize": illumination.quantize,
     "srgb_to_linear": illumination.srgb_to_linear,

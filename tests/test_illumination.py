@@ -1,4 +1,6 @@
-"""Darkening, light from a side, shade, sRGB, luma, rounding, gamma and sensor noise."""
+"""Darkening, light from a side, shade, sRGB, luma, rounding, gamma and sensor noise; functions and modules."""
+
+import inspect
 
 import cv2
 import kornia
@@ -7,8 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from facelight.illumination import (
+    Darken,
+    Relight,
+    SensorNoise,
     darken,
     gamma_correct,
     linear_to_srgb,
@@ -299,6 +306,53 @@ def test_shade_is_darken_where_it_is_even_and_relight_where_it_is_a_plane(linear
 def test_shade_gradcheck(linear_light):
     x, depth = light(2, 3, 3, 4, high=0.4).requires_grad_(), light(2, 1, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(lambda x, d: shade(x, d, linear_light=linear_light), (x, depth))
+
+
+# modules
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        (Darken(6.0), lambda x: darken(x, 6.0)),
+        (Darken(3, quantize=False, linear_light=True), lambda x: darken(x, 3, quantize=False, linear_light=True)),
+        (Relight(0.5, -0.2, gain=0.8), lambda x: relight(x, 0.5, -0.2, gain=0.8)),
+        (SensorNoise(photons=300.0), lambda x: sensor_noise(x, photons=300.0)),
+    ],
+    ids=["darken", "darken linear light", "relight", "noise"],
+)
+def test_modules_in_sequences_graphs_and_samples(module, function):
+    x = light(2, 3, 6, 5, dtype=torch.float32)
+    chain = torch.nn.Sequential(module, torch.nn.Identity())
+
+    def seeded(call, *args):
+        torch.manual_seed(0)
+        return call(*args)
+
+    expected = seeded(function, x)
+    assert torch.equal(seeded(chain, x), expected)
+    graph = torch.fx.symbolic_trace(chain)
+    assert "call_module" in {node.op for node in graph.graph.nodes}
+    assert torch.equal(seeded(graph, x), expected)
+    assert torch.equal(seeded(kornia.augmentation.AugmentationSequential(module), x), expected)
+    sample = {"image": tv_tensors.Image(x[0]), "landmarks": torch.rand(68, 2), "label": 3}
+    out = seeded(v2.Compose([chain]), sample)
+    assert type(out["image"]) is tv_tensors.Image
+    assert torch.equal(out["image"].as_subclass(torch.Tensor), seeded(function, x[0]))
+    assert out["landmarks"] is sample["landmarks"]
+    assert out["label"] == 3
+
+
+def test_a_module_shows_its_settings_and_learns_those_that_are_parameters():
+    module = Relight(torch.nn.Parameter(torch.tensor(0.1)), torch.tensor(0.2))
+    assert list(dict(module.named_parameters())) == ["across"]
+    assert list(dict(module.named_buffers())) == ["down"]
+    module(light(1, 1, 3, 4, dtype=torch.float32)).sum().backward()
+    assert module.across.grad.abs() > 0
+    assert repr(Darken(2.0)) == "Darken(factor=2.0, quantize=True, linear_light=False)"
+    assert list(inspect.signature(SensorNoise).parameters) == ["photons", "read", "generator"]
+    with pytest.raises(TypeError, match="missing a required argument: 'factor'"):
+        Darken()
 
 
 # gamma_correct

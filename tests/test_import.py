@@ -6,7 +6,7 @@ import sys
 
 MODULES = (
     "facelight",
-    *(f"facelight.{name}" for name in ("illumination", "layers", "losses", "metrics", "models", "train")),
+    *(f"facelight.{name}" for name in ("augment", "illumination", "layers", "losses", "metrics", "models", "train")),
 )
 
 CODE = """

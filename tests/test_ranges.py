@@ -31,6 +31,7 @@ FUNCTIONS: dict[str, Function] = METHODS | {
     "darken": lambda x: illumination.darken(x, 3.0),
     "darken, linear": lambda x: illumination.darken(x, 3.0, linear_light=True, quantize=False),
     "relight": lambda x: illumination.relight(x, 0.4, -0.3, linear_light=True),
+    "shade": lambda x: illumination.shade(x, torch.linspace(0, 2, x.shape[-1]), linear_light=True),
     "gamma_correct": lambda x: illumination.gamma_correct(x, 0.4),
     "quantize": illumination.quantize,
     "srgb_to_linear": illumination.srgb_to_linear,

@@ -1,4 +1,4 @@
-"""Changes of training faces on the batch, image and landmarks together: one warp by Kornia. No change of light here."""
+"""Moves of training faces, image and landmarks together: mirror, turn, scale and shift by one warp of Kornia."""
 
 from __future__ import annotations
 
