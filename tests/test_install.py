@@ -248,8 +248,13 @@ def test_every_python_gets_one_pin_of_a_package():
 
 
 def test_installation_beside_colabs_packages_replaces_none():
-    known = {Requirement(text).name: Requirement(text).specifier for text in PROJECT["dependencies"]}
-    assert str(known.pop("joblib")) == ">=1.2"  # what scikit-learn 1.6.1 asks for, too, so Colab has one that does
+    extras = PROJECT["optional-dependencies"]
+    assert '"..[book]"' in (ROOT / "book" / "01_theory.md").read_text()  # the same set-up cell everywhere
+    wanted = [Requirement(text) for text in (*PROJECT["dependencies"], *extras["render"], *extras["book"])]
+    known = {requirement.name: requirement.specifier for requirement in wanted if requirement.name != "facelight"}
+    # Colab's scikit-learn 1.6.1, scikit-image 0.25.2 and pooch ask for them, so it has such ones.
+    for name, bound in {"joblib": ">=1.2", "lazy-loader": ">=0.4", "pillow": ">=10", "requests": ">=2.19"}.items():
+        assert str(known.pop(name)) == bound
     assert set(known) - set(COLAB) == {"anny", "kornia", "textalloc", "warp-lang"}  # what Colab lacks
     for name, version in COLAB.items():
         assert version in known[name], f"{name} {version} of Colab would be replaced: {known[name]}"

@@ -214,6 +214,10 @@ def test_imports_are_read_past_commands_of_the_notebook_and_only_of_this_project
 
 def test_an_import_of_something_that_no_module_has_is_found(copy):
     edit(
-        copy / "README.md", "from facelight.data import synthetic\n", "from facelight.data import synthetic, nothing\n"
+        copy / "README.md",
+        "import facelight_render\n",
+        "import facelight_render.nothing\nfrom facelight import clahe, detect, nme, nothing, LitFaces\n"
+        "from facelight.data import LitFaces, crops, neither\nfrom facelight_render import lights, nobody\n",
     )
-    assert release.lacks(copy, "HEAD") == ["lib/facelight/data/nothing.py"]
+    missing = ["facelight/data/neither", "facelight/nothing", "facelight_render/nobody", "facelight_render/nothing"]
+    assert sorted(release.lacks(copy, "HEAD")) == [f"lib/{name}.py" for name in missing]

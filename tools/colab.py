@@ -1,4 +1,4 @@
-"""Ask pip what installing this project beside Colab's packages would replace: `python tools/colab.py pip-freeze.txt`.
+"""Ask pip what a chapter's set-up cell would replace of Colab's packages: `python tools/colab.py pip-freeze.txt`.
 
 The list comes from github.com/googlecolab/backend-info. Nothing of it is installed: an empty virtual environment gets
 the names and versions only, and pip says what it would do. Needs the package index. The exit status is 1 when a package
@@ -57,7 +57,7 @@ def main() -> int:
             "--report",
             f"{folder}/report.json",
         ]
-        subprocess.run([*pip, str(ROOT)], check=True)
+        subprocess.run([*pip, f"{ROOT}[book]"], check=True)
         added, replaced = changes(json.loads(Path(folder, "report.json").read_text()), there)
     print(f"{len(there)} packages of Colab; would be added:", *added, sep="\n  ")
     print("would be replaced:", *(replaced or ["none"]), sep="\n  ")

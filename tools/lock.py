@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from importlib import metadata
 
 from install import LEFT_TO_TORCH, ROOT, TESTED
@@ -17,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 HEADING = "# Exact versions for CI and the published book; written by `make lock`. Lower bounds are in pyproject.toml."
 NOT_NEEDED = {"facelight", "pip"}
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 PYTHONS = [f"{major}.{minor}" for major, minor in TESTED]
 
 
@@ -24,7 +26,7 @@ def needed(python: str) -> set[str]:
     """Names of all packages that facelight with its extras needs on one Python, as far as their metadata are here."""
     environment = {"python_version": python, "python_full_version": f"{python}.9"}
     found: set[tuple[str, str]] = set()
-    left = [("facelight", extra) for extra in ("", "book", "dev")]
+    left = [("facelight", extra) for extra in ("", *EXTRAS)]
     while left:
         name, extra = left.pop()
         if (name, extra) in found:

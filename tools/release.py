@@ -23,6 +23,7 @@ BADGE = re.compile(r"/blob/([^/\s]+)/(notebooks/\w+\.ipynb)\)")
 CLONE = re.compile(r"(?<=--branch )\S+(?= https://github\.com/)")
 INSTALL = re.compile(r"(?<=pip install git\+https://github\.com/)([\w.-]+/[\w.-]+)@([^\s`]+)")
 UNRELEASED = "## [Unreleased]"
+PACKAGES = ("facelight", "facelight_render", "facelight_lab")
 
 
 class Refused(Exception):
@@ -67,7 +68,7 @@ def imports(source: str) -> set[tuple[str, str]]:
             found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {(node.module, alias.name) for alias in node.names}
-    return {(module, name) for module, name in found if module.startswith("facelight")}
+    return {(module, name) for module, name in found if module.partition(".")[0] in PACKAGES}
 
 
 def code_of(chapter: Path) -> list[str]:
@@ -75,17 +76,20 @@ def code_of(chapter: Path) -> list[str]:
     return [cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "code"]
 
 
-def defines(root: Path, tree: str, path: str, name: str) -> bool:
-    """Whether a package's `__init__.py` in a tree of git has the name at its top level."""
+def names_of(root: Path, tree: str, files: set[str], path: str) -> set[str]:
+    """The names at the top level of a module in a tree of git: of its stub where it has one, and its public ones."""
+    path = next((p for p in (f"{path}/__init__.pyi", f"{path}/__init__.py", f"{path}.py") if p in files), "")
     names: set[str] = set()
-    for node in ast.parse(git(root, "show", f"{tree}:{path}")).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
+    for node in ast.parse(git(root, "show", f"{tree}:{path}")).body if path else ():
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":  # in the stub of the library
+            names |= names_of(root, tree, files, f"{path.rpartition('/')[0]}/{str(node.module).replace('.', '/')}")
+        elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {part.asname or part.name for part in node.names}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return name in names
+    return names
 
 
 def lacks(root: Path, tree: str) -> list[str]:
@@ -97,11 +101,11 @@ def lacks(root: Path, tree: str) -> list[str]:
     code += re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.S)
     for module, name in sorted(set().union(*map(imports, code))):
         path = f"lib/{module.replace('.', '/')}"
-        package = f"{path}/__init__.py"
-        if f"{path}.py" not in files and package not in files:
+        package = f"{path}/__init__.py" in files
+        if f"{path}.py" not in files and not package:
             missing.append(f"{path}.py")
-        elif package in files and name and not {f"{path}/{name}.py", f"{path}/{name}/__init__.py"} & files:
-            missing += [] if defines(root, tree, package, name) else [f"{path}/{name}.py"]
+        elif package and name and not {f"{path}/{name}.py", f"{path}/{name}/__init__.py"} & files:
+            missing += [] if name in names_of(root, tree, files, path) else [f"{path}/{name}.py"]
     return missing
 
 

@@ -22,6 +22,8 @@ from torch import Tensor
 from facelight import _check
 from facelight.illumination import to_gray
 
+__all__ = ["Boxes", "crop", "detect_faces", "detect_parts"]
+
 FACE_CASCADES = ("frontalface_alt2", "frontalface_default", "frontalface_alt", "frontalface_alt_tree", "profileface")
 PARTS = ("left eye", "right eye", "mouth")  # left and right as one sees them in the picture
 PART_CASCADES = {"left eye": "eye", "right eye": "eye", "mouth": "smile"}

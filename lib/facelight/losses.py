@@ -13,6 +13,16 @@ from torch import Tensor, nn
 
 from facelight import _check
 
+__all__ = [
+    "AdaptiveWingLoss",
+    "RectifiedWingLoss",
+    "WingLoss",
+    "adaptive_wing_loss",
+    "large_margin_cosine_loss",
+    "rectified_wing_loss",
+    "wing_loss",
+]
+
 
 def wing_loss(
     pred: Tensor, target: Tensor, width: float = 10.0, curvature: float = 2.0, reduction: str = "mean"

@@ -14,11 +14,13 @@ from facelight import _check
 from facelight._graph import leaf, one_node
 from facelight.precision import autocasts, no_autocast
 
+__all__ = ["CosineLinear", "FaceNet", "Normalize", "PreciseLinear", "face_classifier", "landmark_regressor"]
+
 RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
 BACKBONES = (*RESNETS, "vgg16", "vgg16_small", "inception_v3")
 _SMALLEST_SIDE = {"vgg16": 32, "vgg16_small": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and deviations that its weights expect
-_CENTERD = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
+_CENTERED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # what torchvision's Inception-v3 weights were trained on
 
 Stem = Callable[[nn.Conv2d], nn.Module]
 
@@ -243,7 +245,7 @@ def _face_net(
         name, conv = next((n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d))
         body.set_submodule(name, stem(conv))
     elif weights is not None:
-        normalize = Normalize(*(_CENTERD if backbone == "inception_v3" else IMAGENET))
+        normalize = Normalize(*(_CENTERED if backbone == "inception_v3" else IMAGENET))
     return FaceNet(body, normalize, _SMALLEST_SIDE.get(backbone, 1), num_landmarks)
 
 

@@ -9,6 +9,8 @@ import json
 import sys
 from collections.abc import Sequence
 
+from facelight._extras import MissingExtra
+
 PROFILE = "smoke, book, laptop (default) or full"
 
 
@@ -51,14 +53,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, or 1 when data are incomplete or a request cannot be met."""
+    """Run one command; returns 0, or 1 when data are incomplete a request cannot be met, or an extra is missing."""
     options = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8, nor the terminal
             stream.reconfigure(errors="backslashreplace")
     try:
         return {"data": _data, "run": _run, "list": _list}[options.command](options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MissingExtra) as error:
         print(f"facelight: {error}", file=sys.stderr)
         return 1
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 
-import matplotlib.pyplot as plt
 import numpy as np
-import textalloc
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
+
+from facelight._extras import extra
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    import textalloc
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito (2008): eight colors that readers with any color vision can tell apart.
 COLORS = {

@@ -3,6 +3,9 @@
 `lights` is a set like cropped Extended Yale B, `landmarks` one like WFLW; `people` shows the same people many times.
 """
 
-from facelight_render.sets import landmarks, lights, people
+from facelight._extras import extra
+
+with extra("render", "anny", "scipy", "warp"):
+    from facelight_render.sets import landmarks, lights, people
 
 __all__ = ["landmarks", "lights", "people"]

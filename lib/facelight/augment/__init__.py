@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from facelight.augment.geometry import Augmentation, augment, mirror
     from facelight.augment.light import RandomDarken, RandomRelight, RandomSensorNoise, RandomShade
 
-__all__ = ["Augmentation", "RandomDarken", "RandomRelight", "RandomSensorNoise", "RandomShade", "augment", "mirror"]
+# Without `augment`, which has the name of its package.
+__all__ = ["Augmentation", "RandomDarken", "RandomRelight", "RandomSensorNoise", "RandomShade", "mirror"]
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={

@@ -10,6 +10,8 @@ from torch import Tensor
 from facelight import _check
 from facelight.data.landmarks import FLIP_68, FLIP_98
 
+__all__ = ["Augmentation", "mirror"]  # the function `augment` has the name of its module
+
 _FLIPS = {68: FLIP_68, 98: FLIP_98}
 
 

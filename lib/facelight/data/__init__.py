@@ -1,23 +1,5 @@
 """Data sets: one module each. Loaders return `LitFaces`, `LandmarkFaces` or `Annotations` (see `samples`)."""
 
-from facelight.data.samples import (
-    WFLW_ATTRIBUTES,
-    Annotation,
-    Annotations,
-    LandmarkFace,
-    LandmarkFaces,
-    LitFace,
-    LitFaces,
-    light_angle,
-)
+import lazy_loader as _lazy
 
-__all__ = [
-    "WFLW_ATTRIBUTES",
-    "Annotation",
-    "Annotations",
-    "LandmarkFace",
-    "LandmarkFaces",
-    "LitFace",
-    "LitFaces",
-    "light_angle",
-]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

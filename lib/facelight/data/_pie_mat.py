@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelight._extras import extra
 from facelight.data.sources import DataError
 
 
@@ -19,7 +20,8 @@ def refused(path: Path, what: str) -> DataError:
 
 def read_mat(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pictures (N, H, W), uint8, upright; subjects (N,); and `isTest` (N,), -1 where the file has none."""
-    from scipy.io import loadmat
+    with extra("book"):
+        from scipy.io import loadmat
 
     if not path.is_file():
         raise refused(path, "there is no such file")

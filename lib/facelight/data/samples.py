@@ -14,6 +14,17 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node
 
+__all__ = [
+    "WFLW_ATTRIBUTES",
+    "Annotation",
+    "Annotations",
+    "LandmarkFace",
+    "LandmarkFaces",
+    "LitFace",
+    "LitFaces",
+    "light_angle",
+]
+
 WFLW_ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from facelight import _check, metrics
+from facelight._extras import extra
 from facelight.data.samples import LitFaces
 from facelight_lab.enhancers import FAMILY, SIGNED, Enhancer, is_signed
 from facelight_lab.pictures import in_parts, read
@@ -108,7 +109,8 @@ def _measured(config: Nearest, faces: LitFaces, _: Path | None) -> tuple[dict[st
 
 def share(right: Tensor) -> dict[str, float]:
     """Share of true values, its Wilson interval, and their number."""
-    from scipy.stats import binomtest
+    with extra("book"):
+        from scipy.stats import binomtest
 
     count, total = int(right.sum()), len(right)
     interval = binomtest(count, total).proportion_ci(0.95, method="wilson")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from facelight import _check, metrics
+from facelight._extras import extra
 from facelight.metrics.recognition import directions
 from facelight_lab.recognition.patterns import lbp_histograms, nearest_by_chi_square
 
@@ -128,8 +129,8 @@ def lda(gallery: Tensor, labels: Tensor, probes: Tensor, *, variance: float = 0.
     Differs from the paper: it keeps G - c components and compares by Euclidean distance. In the last of these
         components the gallery hardly varies; division by S_w magnifies them, and with them what is chance in a probe.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
+    with extra("book"):
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     _check_faces(gallery, labels, probes)
     people = len(labels.unique())
     if not 1 < people < len(labels):
@@ -165,8 +166,8 @@ def ridge(gallery: Tensor, labels: Tensor, probes: Tensor, *, alpha: float = 0.1
     Source: Hastie, Buja, Tibshirani (1995), doi:10.1214/aos/1176324456.
     Differs from the paper: the largest value counts, not the nearest mean of a person in the discriminant space.
     """
-    from sklearn.linear_model import RidgeClassifier
-
+    with extra("book"):
+        from sklearn.linear_model import RidgeClassifier
     _check_faces(gallery, labels, probes)
     _check.positive(alpha, "alpha")
     known, asked = _rows(directions(gallery, center=True)), _rows(directions(probes, center=True))
@@ -236,8 +237,8 @@ def kernel_ridge_values(
     Source: Ahonen, Hadid, Pietikäinen (2006), doi:10.1109/TPAMI.2006.244 (the patterns); Saunders, Gammerman, Vovk
         (1998), "Ridge regression learning algorithm in dual variables" (the classifier).
     """
-    from sklearn.kernel_ridge import KernelRidge
-
+    with extra("book"):
+        from sklearn.kernel_ridge import KernelRidge
     _check_faces(gallery, labels, probes)
     for value, name in ((gamma, "gamma"), (alpha, "alpha")):
         _check.positive(value, name)
@@ -283,8 +284,8 @@ def _rows(x: Tensor) -> np.ndarray:
 
 
 def _principal(gallery: Tensor, variance: float, whiten: bool = False) -> Any:
-    from sklearn.decomposition import PCA
-
+    with extra("book"):
+        from sklearn.decomposition import PCA
     if not 0 < variance <= 1:
         raise ValueError(f"variance: expected a share in (0, 1], got {variance}")
     if bool((gallery == gallery[0]).all()):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight._extras import extra
 
 _POINTS, _PATTERNS = 8, 59
 
@@ -30,7 +31,8 @@ def lbp_histograms(x: Tensor, *, cell: int = 10, radius: int = 2) -> Tensor:
 
     Source: Ojala, Pietikäinen, Mäenpää (2002), doi:10.1109/TPAMI.2002.1017623; Ahonen et al. (2006).
     """
-    from skimage.feature import local_binary_pattern
+    with extra("book"):
+        from skimage.feature import local_binary_pattern
 
     x = _check.images(x)
     if x.ndim != 4 or cell < 1 or radius < 1:

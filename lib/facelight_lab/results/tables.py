@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from facelight._extras import extra
 from facelight_lab.results.records import Record
+
+with extra("book"):
+    import pandas as pd
 
 
 def summary(values: Iterable[float]) -> tuple[float, float, int]:
@@ -61,7 +64,8 @@ def paired_difference(ours: Sequence[float], base: Sequence[float], confidence: 
     Raises:
         ValueError: lengths differ, or fewer than two pairs.
     """
-    from scipy import stats
+    with extra("book"):
+        from scipy import stats
 
     if len(ours) != len(base) or len(ours) < 2:
         raise ValueError(f"expected two sequences of equal length >= 2, got {len(ours)} and {len(base)} values")

@@ -1,0 +1,23 @@
+# What `__init__.py` offers, for editors and type checkers.
+from . import augment as augment
+from . import data as data
+from . import detect as detect
+from . import enhance as enhance
+from . import illumination as illumination
+from . import layers as layers
+from . import losses as losses
+from . import metrics as metrics
+from . import models as models
+from . import train as train
+from .augment import *
+from .data.samples import *
+from .detect import *
+from .enhance import *
+from .illumination import *
+from .layers import *
+from .losses import *
+from .metrics import *
+from .models import *
+from .train import *
+
+__version__: str

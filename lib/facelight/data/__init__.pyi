@@ -1,0 +1,20 @@
+# What `facelight.data` offers, each when it is used first.
+from . import cache as cache
+from . import crops as crops
+from . import landmarks as landmarks
+from . import pictures as pictures
+from . import pie as pie
+from . import samples as samples
+from . import sources as sources
+from . import w300 as w300
+from . import wflw as wflw
+from . import yale_lights as yale_lights
+from . import yaleb as yaleb
+from .samples import WFLW_ATTRIBUTES as WFLW_ATTRIBUTES
+from .samples import Annotation as Annotation
+from .samples import Annotations as Annotations
+from .samples import LandmarkFace as LandmarkFace
+from .samples import LandmarkFaces as LandmarkFaces
+from .samples import LitFace as LitFace
+from .samples import LitFaces as LitFaces
+from .samples import light_angle as light_angle
