@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facelight.augment import Augmentation, augment, mirror
+from facelight.augment import Augmentation, augment_faces, mirror
 from facelight.data.landmarks import FLIP_68, FLIP_98, mean_shape
 
 STILL = Augmentation(0, 0, 0, 0)
@@ -47,7 +47,7 @@ def test_dots_move_to_the_landmarks(flip: float, scheme: str, table: tuple[int, 
     shape = face(scheme)
     count = shape.shape[1]
     how = Augmentation(flip, 25.0, 0.15, 0.05)
-    pictures, moved = augment(dots(shape[0], height, width), shape.expand(count, -1, -1), how, seeded())
+    pictures, moved = augment_faces(dots(shape[0], height, width), shape.expand(count, -1, -1), how, seeded())
     followed = moved[torch.arange(count), list(table) if flip else list(range(count))]
     inside = ((followed > 0.12) & (followed < 0.88)).all(1)  # whole dots only
     assert inside.sum() > 40
@@ -59,21 +59,21 @@ def test_dots_move_to_the_landmarks(flip: float, scheme: str, table: tuple[int, 
 def test_by_hand() -> None:
     shape = face()
     x = torch.rand(1, 3, 32, 32)
-    same, still = augment(x, shape, STILL, seeded())
+    same, still = augment_faces(x, shape, STILL, seeded())
     assert (same - x).abs().max() < 1e-5
     assert (still - shape).abs().max() < 1e-6
-    flipped, mirrored = augment(x, shape, Augmentation(1, 0, 0, 0), seeded())
+    flipped, mirrored = augment_faces(x, shape, Augmentation(1, 0, 0, 0), seeded())
     assert (flipped - x.flip(-1)).abs().max() < 1e-5
     assert (mirrored - mirror(shape)).abs().max() < 1e-6
     drawn = 2 * torch.rand(1, 5, generator=seeded())[0] - 1
-    turned = augment(x, shape, Augmentation(0, 30, 0, 0), seeded())[1]
+    turned = augment_faces(x, shape, Augmentation(0, 30, 0, 0), seeded())[1]
     angle = math.radians(30 * drawn[1])
     u, v = (shape[0] - 0.5).unbind(1)
     rotated = torch.stack([u * math.cos(angle) - v * math.sin(angle), u * math.sin(angle) + v * math.cos(angle)], 1)
     assert (turned[0] - 0.5 - rotated).abs().max() < 1e-5
-    larger = augment(x, shape, Augmentation(0, 0, 0.2, 0), seeded())[1]
+    larger = augment_faces(x, shape, Augmentation(0, 0, 0.2, 0), seeded())[1]
     assert (larger[0] - 0.5 - (1 + 0.2 * drawn[2]) * (shape[0] - 0.5)).abs().max() < 1e-5
-    shifted = augment(x, shape, Augmentation(0, 0, 0, 0.1), seeded())[1]
+    shifted = augment_faces(x, shape, Augmentation(0, 0, 0, 0.1), seeded())[1]
     assert (shifted[0] - shape[0] - 0.1 * drawn[3:]).abs().max() < 1e-5
 
 
@@ -93,19 +93,19 @@ def test_mirror(scheme: str, table: tuple[int, ...]) -> None:
 def test_ranges_and_independence() -> None:
     shape = face().expand(4000, -1, -1)
     x = torch.zeros(4000, 1, 2, 2)
-    moved = augment(x, shape, Augmentation(0.5, 0, 0, 0), seeded())[1]
+    moved = augment_faces(x, shape, Augmentation(0.5, 0, 0, 0), seeded())[1]
     share = (moved[:, 0, 0] != moved[0, 0, 0]).float().mean().item()
     assert min(share, 1 - share) > 0.46
-    moved = augment(x, shape, Augmentation(0, 0, 0, 0.1), seeded())[1] - shape
+    moved = augment_faces(x, shape, Augmentation(0, 0, 0, 0.1), seeded())[1] - shape
     assert moved.abs().max() <= 0.1 + 1e-5
     assert moved[:, 0].amin(0).tolist() == pytest.approx([-0.1, -0.1], abs=0.001)
     assert moved[:, 0].amax(0).tolist() == pytest.approx([0.1, 0.1], abs=0.001)
     assert abs(np.corrcoef(moved[:, 0].T)[0, 1]) < 0.05
     assert moved.std(1).max() < 1e-5  # all points of a face alike
-    span = augment(x, shape, Augmentation(0, 0, 0.2, 0), seeded())[1]
+    span = augment_faces(x, shape, Augmentation(0, 0, 0.2, 0), seeded())[1]
     ratio = (span[:, 45] - span[:, 36]).norm(dim=1) / (shape[:, 45] - shape[:, 36]).norm(dim=1)
     assert (ratio.min(), ratio.max()) == (pytest.approx(0.8, abs=0.001), pytest.approx(1.2, abs=0.001))
-    turned = augment(x, shape, Augmentation(0, 40, 0, 0), seeded())[1]
+    turned = augment_faces(x, shape, Augmentation(0, 40, 0, 0), seeded())[1]
     down, across = (turned[:, 45] - turned[:, 36]).flip(1).unbind(1)
     angle = torch.rad2deg(torch.atan2(down, across))
     assert (angle.min(), angle.max()) == (pytest.approx(-40, abs=0.5), pytest.approx(40, abs=0.5))
@@ -115,10 +115,13 @@ def test_the_generator_alone_decides() -> None:
     x, shape = torch.rand(6, 3, 24, 24), face().expand(6, -1, -1)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = augment(x, shape, Augmentation(), seeded(3))
+    first = augment_faces(x, shape, Augmentation(), seeded(3))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    second, third = augment(x, shape, Augmentation(), seeded(3)), augment(x, shape, Augmentation(), seeded(4))
+    second, third = (
+        augment_faces(x, shape, Augmentation(), seeded(3)),
+        augment_faces(x, shape, Augmentation(), seeded(4)),
+    )
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
     assert not torch.equal(first[1], third[1])
@@ -126,7 +129,7 @@ def test_the_generator_alone_decides() -> None:
     states = []
     for how in (STILL, Augmentation()):
         generator = seeded(3)
-        augment(x, shape, how, generator)
+        augment_faces(x, shape, how, generator)
         states.append(generator.get_state())
     assert torch.equal(*states)
 
@@ -135,14 +138,14 @@ def test_values_shapes_and_points_outside() -> None:
     x, shape = torch.rand(8, 3, 24, 24), face("wflw98").expand(8, -1, -1).clone()
     shape[:, 0] = torch.tensor([-3.0, 7.0])
     kept = x.clone(), shape.clone()
-    pictures, moved = augment(x, shape, Augmentation(0.5, 180, 0.5, 0.5), seeded())
+    pictures, moved = augment_faces(x, shape, Augmentation(0.5, 180, 0.5, 0.5), seeded())
     assert (pictures.shape, moved.shape) == (x.shape, shape.shape)
     assert pictures.dtype == moved.dtype == torch.float32
     assert moved.isfinite().all()
     assert 0 <= pictures.min() <= pictures.max() <= 1
     assert torch.equal(x, kept[0])
     assert torch.equal(shape, kept[1])
-    white = augment(torch.ones(8, 3, 24, 24), shape, Augmentation(0.5, 180, 0.5, 0.5), seeded())[0]
+    white = augment_faces(torch.ones(8, 3, 24, 24), shape, Augmentation(0.5, 180, 0.5, 0.5), seeded())[0]
     assert white.min() > 1 - 1e-5  # the border is repeated, nothing black comes in
     assert white.max() <= 1
 
@@ -153,8 +156,8 @@ def test_errors() -> None:
         with pytest.raises(ValueError, match=rf"{name}: expected a number in \[0, .*got"):
             Augmentation(**{name: value})
     with pytest.raises(ValueError, match=r"expected shape \(B, 68, 2\) or \(B, 98, 2\), got \(2, 5, 2\)"):
-        augment(x, shape[:, :5], STILL, seeded())
+        augment_faces(x, shape[:, :5], STILL, seeded())
     with pytest.raises(ValueError, match="as many landmarks as images"):
-        augment(x[:1], shape, STILL, seeded())
+        augment_faces(x[:1], shape, STILL, seeded())
     with pytest.raises(TypeError, match="expected a floating-point image"):
-        augment((255 * x).byte(), shape, STILL, seeded())
+        augment_faces((255 * x).byte(), shape, STILL, seeded())

@@ -51,7 +51,7 @@ def test_half_precision_is_float32_rounded_at_the_end(name: str, kind: torch.dty
 def test_augmentation_in_half_precision_moves_as_far(kind: torch.dtype) -> None:
     x, landmarks = photo(3, 1, 240, 220).to(kind), torch.rand(3, 68, 2).to(kind)
     results = [
-        augment.augment(picture, points, augment.Augmentation(), torch.Generator().manual_seed(3))
+        augment.augment_faces(picture, points, augment.Augmentation(), torch.Generator().manual_seed(3))
         for picture, points in ((x, landmarks), (x.float(), landmarks.float()))
     ]
     for a, b in zip(*results, strict=True):

@@ -228,7 +228,7 @@ def test_batches_against_a_plain_loop() -> None:
         torch.testing.assert_close(y[i], (faces.landmarks[row] + 0.5) / 32)
     how = Augmentation()
     moved, places = regressor.feeder(faces, rows, how, "cpu")(index, torch.Generator().manual_seed(8))
-    expected, there = augment.augment(x, y, how, torch.Generator().manual_seed(8))
+    expected, there = augment.augment_faces(x, y, how, torch.Generator().manual_seed(8))
     assert torch.equal(places, there)
     assert (255 * moved - 255 * expected).abs().max() <= 0.501
     assert (255 * moved - (255 * moved).round()).abs().max() < 1e-3  # gray levels

@@ -24,7 +24,7 @@ def cut(x: Tensor) -> Tensor:
 
 def moved(x: Tensor) -> Tensor:
     landmarks = torch.full((len(x), 68, 2), 0.4)
-    return augment.augment(x, landmarks, augment.Augmentation(), torch.Generator().manual_seed(1))[0]
+    return augment.augment_faces(x, landmarks, augment.Augmentation(), torch.Generator().manual_seed(1))[0]
 
 
 FUNCTIONS: dict[str, Function] = METHODS | {

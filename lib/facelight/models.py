@@ -14,7 +14,15 @@ from facelight import _check
 from facelight._graph import leaf, one_node
 from facelight.precision import autocasts, no_autocast
 
-__all__ = ["CosineLinear", "FaceNet", "Normalize", "PreciseLinear", "face_classifier", "landmark_regressor"]
+__all__ = [
+    "CosineLinear",
+    "FaceNet",
+    "Normalize",
+    "PreciseLinear",
+    "face_classifier",
+    "landmark_regressor",
+    "torchvision_body",
+]
 
 RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
 BACKBONES = (*RESNETS, "vgg16", "vgg16_small", "inception_v3")

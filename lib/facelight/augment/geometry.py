@@ -10,7 +10,7 @@ from torch import Tensor
 from facelight import _check
 from facelight.data.landmarks import FLIP_68, FLIP_98
 
-__all__ = ["Augmentation", "mirror"]  # the function `augment` has the name of its module
+__all__ = ["Augmentation", "augment_faces", "mirror"]
 
 _FLIPS = {68: FLIP_68, 98: FLIP_98}
 
@@ -56,7 +56,7 @@ def mirror(landmarks: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def augment(x: Tensor, landmarks: Tensor, how: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def augment_faces(x: Tensor, landmarks: Tensor, how: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mirror, turn, scale and shift each image and its landmarks by an amount of its own.
 
     One bilinear warp; beyond the border its pixels are repeated. Five numbers are drawn per image whatever `how` says,

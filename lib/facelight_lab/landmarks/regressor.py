@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import _check, illumination, losses, metrics, models, train
-from facelight.augment import Augmentation, augment
+from facelight.augment import Augmentation, augment_faces
 from facelight.data import crops
 from facelight.data.samples import LandmarkFaces
 from facelight.layers import LogConv2d
@@ -156,7 +156,7 @@ def feeder(
         x = faces.image[rows[index]].to(device).float() / 255
         y = target[rows_there[index.to(device)]]
         if augmentation is not None:
-            x, y = augment(x, y, augmentation, generator)
+            x, y = augment_faces(x, y, augmentation, generator)
         if light is not None:
             x = light.of(x, generator)
         if augmentation is not None or light is not None:

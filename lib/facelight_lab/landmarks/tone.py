@@ -100,7 +100,7 @@ def measure(config: Tone, sets: Sets, place: Path | None = None) -> dict[str, An
 
     def batch(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x = known.image[index].to(config.device).float() / 255
-        x, _ = augment.augment(x, torch.zeros(len(x), 98, 2), AUGMENTATION, generator)
+        x, _ = augment.augment_faces(x, torch.zeros(len(x), 98, 2), AUGMENTATION, generator)
         y = ((target[index] - middle) / spread)[:, None].to(config.device)
         return illumination.quantize(x).contiguous(memory_format=torch.channels_last), y
 
