@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from facelight import illumination
-from facelight.layers import LogConv2d
-from facelight_lab.first_layers import LocalLevel
+from facelight.layers import LocalLevel, LogConv2d
 
 gains = st.floats(1 / 25, 4)
 epsilons = st.floats(1e-4, 0.2)

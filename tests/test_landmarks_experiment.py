@@ -22,9 +22,8 @@ from facelight.data.crops import BoxRule
 from facelight.data.landmarks import LANDMARKS_68
 from facelight.data.samples import Annotations
 from facelight.data.sources import DataError
-from facelight.layers import LogConv2d
+from facelight.layers import LogConv2d, MeanLevel
 from facelight_lab import experiments, results
-from facelight_lab.first_layers import MeanLevel
 from facelight_lab.landmarks import face_sets, landmarks, lights, regressor, training
 from facelight_lab.landmarks.face_sets import Sets
 from facelight_lab.landmarks.regressor import Network, TrainingLight, Wing

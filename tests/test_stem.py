@@ -9,9 +9,9 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from facelight.layers import LogConv2d, log_compress, with_log_stem
+from facelight.layers import LogConv2d, light_stem, log_compress, with_log_stem
 from facelight.layers._entry import entries
-from facelight.layers.stem import SamePad2d
+from facelight.layers._timm import SamePad2d
 from facelight.models import IMAGENET
 
 
@@ -209,6 +209,59 @@ def test_it_works_without_memory_on_the_meta_device_and_in_half_precision():
     with torch.device("meta"):
         assert log_layers(with_log_stem(torchvision.models.resnet18())) == ["conv1"]
     assert with_log_stem(nn.Sequential(conv(dtype=torch.bfloat16)))[0].weight.dtype == torch.bfloat16
+
+
+# with kernels of zero mean
+
+
+def moved(model, x):
+    """How far division of the light by six moves the output, relative to it."""
+    with torch.no_grad():
+        one, six = model(x), model(x / 6)
+    return ((one - six).norm() / one.norm()).item()
+
+
+def test_kernels_of_zero_mean_see_repeated_edges_unless_told_otherwise():
+    torch.manual_seed(0)
+    first = nn.Conv2d(3, 16, 7, stride=2, padding=3, bias=False)
+    x = 0.1 + 0.9 * light(2, 3, 32, 32)
+    kept, zeros = (with_log_stem(first, epsilon=1e-5, zero_mean=True, **o) for o in ({}, {"padding_mode": "zeros"}))
+    assert (kept.padding_mode, zeros.padding_mode) == ("replicate", "zeros")
+    assert moved(kept, x) < 0.001 < 0.1 < moved(zeros, x)
+    assert with_log_stem(first).padding_mode == "zeros"  # ln(1 + 0) = 0: black, as in the linear network
+    mirrored = nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")
+    assert with_log_stem(mirrored, zero_mean=True).padding_mode == "reflect"
+
+
+def test_what_stands_before_the_layer_sees_the_picture():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+    half = nn.AvgPool2d(3, 1, 1)
+    x = light(2, 3, 9, 8)
+    found = with_log_stem(model, before=half, epsilon=0.1)
+    assert [type(m) for m in found[0]] == [nn.AvgPool2d, LogConv2d]
+    assert found[0][0] is not half
+    torch.testing.assert_close(found(x), with_log_stem(model, epsilon=0.1)(half(x)))
+
+
+@pytest.mark.parametrize("unit", [None, "local mean"])
+def test_light_stem_ignores_the_light_and_takes_other_options(unit):
+    torch.manual_seed(0)
+    model = build("resnet18").eval()
+    x = 0.1 + 0.9 * light(2, 3, 64, 64)
+    stem = light_stem(model, unit=unit).conv1
+    assert moved(stem, x) < 0.2 < moved(with_log_stem(model).conv1, x)
+    layer = stem[-2]
+    assert (layer.epsilon.item(), layer.zero_mean) == (pytest.approx(0.45 if unit else 1 / 255), True)
+    assert light_stem(model, unit=unit, epsilon=0.1).conv1[-2].epsilon.item() == pytest.approx(0.1)
+    fitted = light_stem(model, unit=unit, normalized=IMAGENET, first="conv1").conv1[-2]
+    assert not torch.equal(fitted.weight, layer.weight)
+    assert type(model.conv1) is nn.Conv2d
+
+
+def test_light_stem_knows_two_units():
+    with pytest.raises(ValueError, match="unit: expected None or 'local mean', got 'mean'"):
+        light_stem(nn.Conv2d(3, 4, 3), unit="mean")
 
 
 class Rotated(nn.Conv2d):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -12,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facelight import models
-from facelight.enhance._filters import local_mean
-from facelight.layers import ContrastNorm2d, LogConv2d
+from facelight.layers import ContrastNorm2d, LocalLevel, LogConv2d, light_stem
 from facelight_lab import first_layers
 from facelight_lab.landmarks import regressor
 from facelight_lab.landmarks.regressor import Network
-from facelight_lab.stems import LOCAL, OURS, VARIANTS
+from facelight_lab.stems import BOTH, LOCAL, NORMALIZED, OURS, VARIANTS, build
 
 WITHOUT_GAIN = {  # variants on which a factor on the whole picture has next to no effect, unrounded and without black
     "divided by mean", OURS, "zero-mean ln(1 + 1000x)", f"{OURS}, channels together", LOCAL, f"{LOCAL}, 7 px",
@@ -130,25 +130,6 @@ def test_what_ignores_a_ramp() -> None:
     assert found[LOCAL] < 0.15 < found[OURS] < 0.5 * min(found["linear"], found["divided by mean"])
 
 
-def test_local_level_by_hand() -> None:
-    x = torch.rand((1, 3, 9, 9), generator=torch.Generator().manual_seed(0)).double()
-    padded = F.pad(x, (2, 2, 2, 2), mode="replicate")
-    mean = F.avg_pool2d(padded, 5, 1)
-    energy = F.avg_pool2d(padded**2, 5, 1).sqrt()
-    for how, expected in (("mean", 0.45 * x / mean), ("contrast", x / mean - 1), ("energy", 0.45 * x / energy)):
-        torch.testing.assert_close(first_layers.LocalLevel(how, 5)(x), expected, rtol=2e-3, atol=2e-3)
-    together = 0.45 * x / mean.mean(1, keepdim=True)
-    torch.testing.assert_close(first_layers.LocalLevel("mean", 5, each=False)(x), together, rtol=2e-3, atol=2e-3)
-
-
-def test_the_energy_of_black_beside_white_is_not_negative() -> None:
-    """A local mean is measured from the first pixel: that of black is zero up to rounding, on either side."""
-    x = torch.rand((64, 3, 64, 64), generator=torch.Generator().manual_seed(0))
-    x[..., 20:, :] = 0
-    assert local_mean(x**2, 15).min() < 0
-    assert first_layers.LocalLevel("energy")(x).isfinite().all()
-
-
 def test_color_invariant_edges_of_a_gray_step() -> None:
     """A vertical step is an edge there, and nowhere else; it does not matter how bright it is."""
     x = torch.full((1, 3, 15, 16), 0.2).double()
@@ -170,6 +151,22 @@ def test_contrast_normalized_variants_are_their_layer_and_the_division() -> None
         assert stem[0].padding_mode == "replicate"
 
 
+@pytest.mark.parametrize(("name", "unit"), [(NORMALIZED, None), (BOTH, "local mean")])
+def test_the_library_s_recipe_is_what_was_measured(name: str, unit: str | None) -> None:
+    """Weight for weight and output for output."""
+    plain, measured = built("linear"), built(name)
+    plain.body.conv1 = plain.body.conv1.layer  # a plain network, as a user has it
+    ours = light_stem(plain, unit=unit)
+    stem = ours.body.conv1
+    assert [type(m) for m in stem] == [LocalLevel] * (unit is not None) + [LogConv2d, ContrastNorm2d]
+    kept = {n.replace("conv1.layer.0.", "conv1."): v for n, v in measured.state_dict().items()}
+    found = {n.replace(f"conv1.{int(unit is not None)}.", "conv1."): v for n, v in ours.state_dict().items()}
+    assert found.keys() == kept.keys()
+    assert all(torch.equal(found[n], value) for n, value in kept.items())
+    x = picture()
+    assert torch.equal(ours(x), measured(x))
+
+
 def test_attention_sits_in_every_block_and_its_gates_lie_between_0_and_1() -> None:
     model = built("attention")
     norms = [m for m in model.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], _BatchNorm)]
@@ -178,6 +175,13 @@ def test_attention_sits_in_every_block_and_its_gates_lie_between_0_and_1() -> No
     y = torch.rand(2, 64, 4, 4)
     ratio = gated[0][1](y) / y
     assert 0 < ratio.min() <= ratio.max() < 1
+
+
+def test_attention_is_refused_where_there_are_no_blocks_for_it() -> None:
+    with pytest.raises(ValueError, match="attention: ResNet has no basic blocks: choose resnet18 or resnet34"):
+        build("attention", partial(models.face_classifier, "resnet50", 5))
+    with pytest.raises(ValueError, match="variant: expected one of 'linear'"):
+        build("quadratic", partial(models.face_classifier, "resnet18_c4", 5))
 
 
 def test_several_scales_have_the_channels_and_the_size_of_one() -> None:

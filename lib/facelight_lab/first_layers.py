@@ -10,12 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import illumination
-from facelight.enhance._filters import local_mean
 from facelight.layers import LogConv2d
+from facelight.layers.level import DARKEST
 from facelight.precision import no_autocast
-
-LEVEL = 0.45  # mean of ImageNet's pictures, which divided pictures are given
-DARKEST = 0.1 / 255  # added to local means: far below one gray level
 
 
 class Precise(nn.Module):
@@ -33,55 +30,6 @@ class Precise(nn.Module):
         """The layer of x in float32."""
         with no_autocast(x):
             return self.layer(x.float())
-
-
-class MeanLevel(nn.Module):
-    """Divide each image by its mean over pixels and channels, and multiply it by a level.
-
-    A factor on all of its values changes nothing, as long as nothing is rounded or saturates.
-
-    Args:
-        level: mean of the result.
-    """
-
-    def __init__(self, level: float = LEVEL) -> None:
-        super().__init__()
-        self.level = level
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W), float >= 0; a black one stays black."""
-        smallest = torch.finfo(x.dtype).tiny
-        return self.level * (x / x.mean((1, 2, 3), keepdim=True).clamp_min(smallest))
-
-
-class LocalLevel(nn.Module):
-    """Compare each pixel with its surroundings, in one of three ways.
-
-    "mean": level x / (m + e), divided by the local mean; "contrast": (x - m) / (m + e), Weber's; "energy":
-    level x / sqrt(m2 + e^2), divided by the root of the local mean of squares, divisive normalization.
-
-    Args:
-        how: as above.
-        window: side of the square of the local mean, pixels, odd; the edge is repeated.
-        each: a local mean for each channel; otherwise one for all three.
-        dark: e, added to the local mean.
-
-    Source: for "energy" Heeger (1992), doi:10.1017/S0952523800009640.
-    Differs from the source: a square window on pixels, without filters of different orientation.
-    """
-
-    def __init__(self, how: str = "mean", window: int = 15, *, each: bool = True, dark: float = DARKEST) -> None:
-        super().__init__()
-        self.how, self.window, self.each, self.dark = how, window, each, dark
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W), float >= 0."""
-        kept = x if self.each else x.mean(1, keepdim=True)
-        if self.how == "energy":
-            energy = local_mean(kept**2, self.window).clamp_min(0)  # rounding may leave it just below
-            return LEVEL * x / (energy + self.dark**2).sqrt()
-        mean = local_mean(kept, self.window)
-        return (LEVEL * x if self.how == "mean" else x - mean) / (mean + self.dark)
 
 
 class LinearLight(nn.Module):

@@ -13,17 +13,9 @@ from typing import Any
 from torch import nn
 
 from facelight import _check, enhance, models
-from facelight.layers import ContrastNorm2d, LogConv2d
-from facelight_lab.first_layers import (
-    LEVEL,
-    ColorInvariantEdges,
-    LinearLight,
-    LocalLevel,
-    MeanLevel,
-    Precise,
-    SeveralScales,
-    SharedZeroMean,
-)
+from facelight.layers import ContrastNorm2d, LocalLevel, LogConv2d, MeanLevel
+from facelight.layers.level import LEVEL
+from facelight_lab.first_layers import ColorInvariantEdges, LinearLight, Precise, SeveralScales, SharedZeroMean
 
 
 def _same(conv: nn.Conv2d) -> nn.Module:
@@ -161,10 +153,10 @@ VARIANTS: dict[str, Variant] = {
     LOCAL: Variant(before=LocalLevel),
     f"{LOCAL}, 7 px": Variant(before=partial(LocalLevel, window=7)),
     f"{LOCAL}, 31 px": Variant(before=partial(LocalLevel, window=31)),
-    f"{LOCAL}, 1/255 added": Variant(before=partial(LocalLevel, dark=1 / 255)),
+    f"{LOCAL}, 1/255 added": Variant(before=partial(LocalLevel, floor=1 / 255)),
     "ln(1 + x / local mean)": Variant(_plain(LEVEL), LocalLevel),  # 0.45 x / m over 0.45
     ADAPTIVE: Variant(_zero(LEVEL), LocalLevel),
-    "by local mean": Variant(before=partial(LocalLevel, each=False)),
+    "by local mean": Variant(before=partial(LocalLevel, per_channel=False)),
     "Weber contrast": Variant(before=partial(LocalLevel, "contrast")),
     "divisive normalization": Variant(before=partial(LocalLevel, "energy")),
     "instance normalization": Variant(before=partial(nn.InstanceNorm2d, 3, eps=1e-8, affine=True)),

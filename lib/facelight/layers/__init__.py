@@ -1,7 +1,8 @@
-"""The logarithmic first layer: `log_compress`, `LogConv2d`, and `with_log_stem`, which puts it into a network."""
+"""First layers that ignore the light: `light_stem` and `with_log_stem` put them into a network."""
 
 from facelight.layers.contrast import ContrastNorm2d
+from facelight.layers.level import LocalLevel, MeanLevel
 from facelight.layers.log import LogConv2d, log_compress
-from facelight.layers.stem import with_log_stem
+from facelight.layers.stem import light_stem, with_log_stem
 
-__all__ = ["ContrastNorm2d", "LogConv2d", "log_compress", "with_log_stem"]
+__all__ = ["ContrastNorm2d", "LocalLevel", "LogConv2d", "MeanLevel", "light_stem", "log_compress", "with_log_stem"]

@@ -1,25 +1,74 @@
-"""`with_log_stem`: the logarithmic first layer, put into a network wherever the picture enters it."""
+"""The logarithmic first layer put into a network, wherever the picture enters it: `light_stem`, `with_log_stem`."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from facelight._graph import leaf
 from facelight.layers._entry import Entry, entries
+from facelight.layers._timm import of_timm
+from facelight.layers.contrast import ContrastNorm2d
+from facelight.layers.level import LEVEL, LocalLevel
 from facelight.layers.log import LogConv2d
+
+UNITS = (None, "local mean")
+
+
+def light_stem(
+    model: nn.Module,
+    *,
+    unit: str | None = None,
+    first: str | Sequence[str] | None = None,
+    example: Tensor | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Return a copy of a network whose first layer ignores the light: what the book recommends.
+
+    Kernels of zero mean on the logarithm of the light, edges repeated, then contrast normalization:
+
+        y = ContrastNorm2d()(W * ln(1 + x / epsilon)),   sum of W over each kernel = 0
+
+    A factor on the light, everywhere or slowly varying, is an offset of the logarithm, which such kernels do not see;
+    a power of the light and haze are a factor on what they see, which contrast normalization divides away.
+
+    Args:
+        model: see `with_log_stem`; it stays as it is.
+        unit: of epsilon. None: the unit of x, with epsilon = 1/255, one gray level. "local mean": the mean m of 15x15
+            pixels around, with ln(1 + x / m); it loses less in uneven light and amplifies less noise.
+        first: see `with_log_stem`.
+        example: see `with_log_stem`.
+        **options: of `LogConv2d.from_conv`, in place of those above: `normalized=models.IMAGENET` for ImageNet's
+            weights.
+
+    Returns:
+        The copy, which takes images in [0, 1] without mean/std normalization.
+
+    Raises:
+        ValueError: an unknown unit; and see `with_log_stem`.
+        TypeError: see `with_log_stem`.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+    >>> [type(layer).__name__ for layer in light_stem(net, unit="local mean")[0]]
+    ['LocalLevel', 'LogConv2d', 'ContrastNorm2d']
+
+    Source: this book, chapter "Beyond the papers"; of its parts see `LogConv2d`, `LocalLevel`, `ContrastNorm2d`.
+    """
+    if unit not in UNITS:
+        raise ValueError(f"unit: expected None or 'local mean', got {unit!r}")
+    local = unit == "local mean"
+    options = {"epsilon": LEVEL if local else 1 / 255, "zero_mean": True} | options  # level x / m over level is x / m
+    before = LocalLevel() if local else None
+    return with_log_stem(model, first=first, before=before, then=ContrastNorm2d(), example=example, **options)
 
 
 def with_log_stem(
     model: nn.Module,
     *,
     first: str | Sequence[str] | None = None,
+    before: nn.Module | None = None,
     then: nn.Module | None = None,
     example: Tensor | None = None,
     **options: Any,
@@ -36,10 +85,14 @@ def with_log_stem(
     Args:
         model: a network that maps pictures (B, C, H, W) to whatever it computes; it stays as it is.
         first: names of the convolutions, as in `model.named_modules()`; None finds them.
+        before: a module in front of each new layer, from light >= 0 to light >= 0, such as
+            `facelight.layers.LocalLevel()`; copied for each.
         then: a module that follows each new layer, such as `facelight.layers.ContrastNorm2d()`; copied for each.
         example: pictures (B, C, H, W) that the network takes, where it takes none of the usual sizes. Only their
             shape matters.
-        **options: of `LogConv2d.from_conv`: epsilon, zero_mean, normalized, padding_mode, ...
+        **options: of `LogConv2d.from_conv`: epsilon, zero_mean, normalized, padding_mode, ... With `zero_mean` the
+            border is repeated instead of filled with zeros, unless `padding_mode` says otherwise: beside zeros a kernel
+            of zero mean sees how strong the light is.
 
     Besides `nn.Conv2d`, timm's convolutions with "same" padding and with standardized weights are replaced. The
     padding becomes a module in front of the `LogConv2d`; the standardization a parametrization of its weight
@@ -66,7 +119,7 @@ def with_log_stem(
     for name in names:
         if name not in modules:
             raise ValueError(f"first: no module is called {name!r}: choose names from model.named_modules()")
-    new = {modules[name]: _stem(modules[name], name, then, options) for name in names}
+    new = {modules[name]: _stem(modules[name], name, before, then, options) for name in names}
     if model in new:
         return new[model]
     places = {name: new[m] for name, m in model.named_modules(remove_duplicate=False) if m in new}  # all its names
@@ -107,8 +160,10 @@ def _require_convolution(entry: Entry, module: nn.Module) -> None:
         )
 
 
-def _stem(conv: nn.Module, name: str, then: nn.Module | None, options: dict[str, Any]) -> nn.Module:
-    """The new layer, with what follows it."""
+def _stem(
+    conv: nn.Module, name: str, before: nn.Module | None, then: nn.Module | None, options: dict[str, Any]
+) -> nn.Module:
+    """The new layer, with what stands before and behind it."""
     if isinstance(conv, LogConv2d):
         raise ValueError(f"model: {name or 'it'} is a LogConv2d already: start from the linear network")
     if not isinstance(conv, nn.Conv2d):
@@ -118,116 +173,9 @@ def _stem(conv: nn.Module, name: str, then: nn.Module | None, options: dict[str,
             f"zero_mean: {name or 'it'} has kernels of one pixel, and one pixel minus its mean is zero. In a network "
             "of several branches merge them first, with timm.utils.reparameterize_model; else leave zero_mean out"
         )
-    stem = [LogConv2d.from_conv(conv, **options)] if type(conv) is nn.Conv2d else _of_timm(conv, name, options)
-    follows = [] if then is None else [copy.deepcopy(then)]
-    return nn.Sequential(*stem, *follows) if len(stem) + len(follows) > 1 else stem[0]
-
-
-def _of_timm(conv: nn.Conv2d, name: str, options: dict[str, Any]) -> list[nn.Module]:
-    """What replaces a convolution with "same" padding, standardized weights or both, as timm has them."""
-    kind = type(conv).__name__
-    plain = _plain(conv)
-    pad: nn.Module = nn.Identity()
-    standard: nn.Module = nn.Identity()
-    if getattr(conv, "same_pad", kind == "Conv2dSame"):
-        plain.padding = (0, 0)
-        pad = SamePad2d(conv.kernel_size, conv.stride, conv.dilation)
-    if "StdConv2d" in kind:
-        standard = StandardizedWeight(conv)
-    if not _same_output(conv, lambda x: plain._conv_forward(pad(x), standard(plain.weight), plain.bias)):
-        raise TypeError(
-            f"model: {name or 'it'} is a {kind}, a convolution whose forward is not known here and would be lost: "
-            "replace it by an nn.Conv2d first"
-        )
-    if isinstance(pad, SamePad2d):
-        options = dict(options)
-        pad.mode = options.pop("padding_mode", "zeros")
-    if options.get("normalized") is not None:
-        with torch.no_grad():
-            plain.weight.copy_(standard(plain.weight))
-    log_conv = LogConv2d.from_conv(plain, **options)
-    if options.get("normalized") is None and isinstance(standard, StandardizedWeight):
-        parametrize.register_parametrization(log_conv, "weight", standard)
-    return [pad, log_conv] if isinstance(pad, SamePad2d) else [log_conv]
-
-
-@torch.no_grad()
-def _same_output(conv: nn.Conv2d, rebuilt: Callable[[Tensor], Tensor]) -> bool:
-    """Whether what was rebuilt computes what a convolution does, on pictures of noise; on the meta device, its size."""
-    sides = [5 * side + 2 for side in conv.kernel_size]
-    with torch.random.fork_rng(devices=[]):
-        x = torch.rand(2, conv.in_channels, *sides, device=conv.weight.device, dtype=conv.weight.dtype)
-    ours, wanted = rebuilt(x), conv(x)
-    return ours.shape == wanted.shape and (ours.is_meta or torch.allclose(ours, wanted, rtol=1e-3, atol=1e-3))
-
-
-def _plain(conv: nn.Conv2d) -> nn.Conv2d:
-    """An nn.Conv2d of the same geometry, weight and bias, whatever the class does with them."""
-    plain = nn.Conv2d(
-        conv.in_channels, conv.out_channels, cast(Any, conv.kernel_size), cast(Any, conv.stride),
-        cast(Any, conv.padding), cast(Any, conv.dilation), conv.groups, conv.bias is not None,
-        cast(Any, conv.padding_mode), conv.weight.device, conv.weight.dtype,
-    )  # fmt: skip
-    plain.load_state_dict(conv.state_dict(), strict=False)
-    for name, parameter in plain.named_parameters():
-        parameter.requires_grad_(conv.get_parameter(name).requires_grad)
-    return plain.train(conv.training)
-
-
-class SamePad2d(nn.Module):
-    """Padding as TensorFlow has it: so much that a convolution returns ceil(side / stride) pixels a side.
-
-    An odd pixel goes to the right and to the bottom.
-
-    Args:
-        kernel_size: (rows, columns) of the convolution that follows.
-        stride: of that convolution.
-        dilation: of that convolution.
-        mode: "zeros", "replicate", "reflect" or "circular".
-    """
-
-    def __init__(
-        self, kernel_size: Sequence[int], stride: Sequence[int], dilation: Sequence[int], mode: str = "zeros"
-    ) -> None:
-        super().__init__()
-        self.geometry = tuple(zip(kernel_size, stride, dilation, strict=True))
-        self.mode = mode
-
-    @leaf
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W)."""
-        amounts: list[int] = []
-        for length, (kernel, stride, dilation) in zip(x.shape[:-3:-1], reversed(self.geometry), strict=True):
-            total = max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
-            amounts += [total // 2, total - total // 2]
-        return F.pad(x, amounts, mode="constant" if self.mode == "zeros" else self.mode)
-
-    def extra_repr(self) -> str:
-        """Kernel, stride and dilation of each axis."""
-        return f"{self.geometry}, mode={self.mode}"
-
-
-class StandardizedWeight(nn.Module):
-    """A parametrization: each kernel minus its mean, over its deviation, times a learned gain where there is one.
-
-    Args:
-        conv: a convolution of timm's with `eps`, and perhaps `gain` and `scale`, which are copied.
-
-    Source: Qiao, Wang, Liu, Shen, Yuille (2019), arXiv:1903.10520; with a gain Brock, De, Smith (2021),
-    arXiv:2101.08692.
-    """
-
-    gain: nn.Parameter | None
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.eps = float(cast(Any, conv.eps))
-        self.scale = float(cast(Any, getattr(conv, "scale", 1.0)))
-        gain = getattr(conv, "gain", None)
-        self.register_parameter("gain", None if gain is None else nn.Parameter(gain.detach().clone()))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """Kernels (out, in / groups, kh, kw)."""
-        centered = weight - weight.mean((1, 2, 3), keepdim=True)
-        unit = centered * (centered.square().mean((1, 2, 3), keepdim=True) + self.eps).rsqrt()
-        return unit if self.gain is None else unit * (self.gain * self.scale)
+    if options.get("zero_mean") and conv.padding_mode == "zeros":
+        options = {"padding_mode": "replicate"} | options
+    stem = [LogConv2d.from_conv(conv, **options)] if type(conv) is nn.Conv2d else of_timm(conv, name, options)
+    stem = [*(() if before is None else (copy.deepcopy(before),)), *stem]
+    stem += [] if then is None else [copy.deepcopy(then)]
+    return nn.Sequential(*stem) if len(stem) > 1 else stem[0]

@@ -15,8 +15,8 @@ from facelight.data import cache, crops
 from facelight.data.landmarks import LANDMARKS_68
 from facelight.data.samples import LandmarkFaces
 from facelight.layers import LogConv2d
+from facelight.layers.level import LEVEL
 from facelight_lab._code import code
-from facelight_lab.first_layers import LEVEL
 from facelight_lab.landmarks import face_sets, regressor
 from facelight_lab.landmarks.face_sets import POINTS
 from facelight_lab.landmarks.settings import Landmarks, Pretraining
