@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from facelight import _check
 from facelight.augment._random import Drawn, RandomLight, Range, log_uniform, normal, uniform, value_range
 from facelight.illumination import darken, relight, shade
 from facelight.illumination.color import decoded, encoded
+from facelight.illumination.light import patches
 from facelight.illumination.sensor import with_noise
 
 
@@ -175,9 +175,7 @@ class RandomShade(RandomLight):
     ) -> Tensor:
         """Shade images (B, C, H, W)."""
         places = params["places"].to(_check.precise(input))
-        field = F.interpolate(places, input.shape[-2:], mode="bilinear", align_corners=True)
-        low, high = field.amin((2, 3), keepdim=True), field.amax((2, 3), keepdim=True)
-        field = (field - low) / (high - low).clamp_min(torch.finfo(field.dtype).eps)
+        field = patches(places, input.shape[-2:])
         patchy = params["patchy"].to(input.device).view(-1, 1, 1, 1)
         strength = params["strength"].to(field).view(-1, 1, 1, 1)
         least, most = flags["factor"]

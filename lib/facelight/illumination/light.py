@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from facelight import _check
@@ -130,3 +131,21 @@ def shade(x: Tensor, depth: Tensor, *, linear_light: bool = False) -> Tensor:
     light = torch.exp(-depth.to(y)).clamp(max=torch.finfo(y.dtype).max)  # black stays black
     y = ((decoded(y) if linear_light else y) * light).clamp(max=1)
     return (encoded(y) if linear_light else y).to(x.dtype)
+
+
+def patches(values: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """A map for `shade` that varies from place to place: values at random places, interpolated and stretched to [0, 1].
+
+    Args:
+        values: (B, 1, h, w), the corners on the corners of the picture.
+        size: height and width of the map.
+
+    Returns:
+        (B, 1, H, W): 0 at the least and 1 at the greatest value of each map; all 0 where the values are equal.
+
+    >>> patches(torch.tensor([[[[3.0, 5.0]]]]), (1, 3))
+    tensor([[[[0.0000, 0.5000, 1.0000]]]])
+    """
+    field = F.interpolate(values, size, mode="bilinear", align_corners=True)
+    least, most = field.amin((2, 3), keepdim=True), field.amax((2, 3), keepdim=True)
+    return (field - least) / (most - least).clamp_min(torch.finfo(field.dtype).eps)

@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facelight import illumination, metrics, train
 from facelight.data import crops
 from facelight.data.samples import LandmarkFaces
+from facelight.illumination.light import patches
 from facelight_lab.landmarks import face_sets
 
 Light = Callable[[Tensor], Tensor]
@@ -64,10 +64,7 @@ def _generators(x: Tensor) -> list[torch.Generator]:
 
 def _shaded(x: Tensor, factor: float, depth: Tensor, linear_light: bool = False) -> Tensor:
     """Divide sRGB values, or linear light, by a factor to the power of a depth; round."""
-    light = torch.exp(-math.log(factor) * depth)
-    if linear_light:
-        return illumination.quantize(illumination.linear_to_srgb(illumination.srgb_to_linear(x) * light))
-    return illumination.quantize(x * light)
+    return illumination.quantize(illumination.shade(x, math.log(factor) * depth, linear_light=linear_light))
 
 
 def shadowed(x: Tensor, factor: float, side: str, *, edge: float = EDGE, linear_light: bool = False) -> Tensor:
@@ -111,10 +108,7 @@ def dappled(x: Tensor, factor: float) -> Tensor:
     range. They are drawn from a generator that the picture itself seeds, and are the same for every factor.
     """
     drawn = torch.stack([torch.rand((1, 4, 4), generator=g) for g in _generators(x)]).to(x)
-    depth = F.interpolate(drawn, x.shape[-2:], mode="bilinear", align_corners=True)
-    least, most = depth.amin((2, 3), keepdim=True), depth.amax((2, 3), keepdim=True)
-    depth = (depth - least) / (most - least).clamp_min(torch.finfo(x.dtype).eps)
-    return _shaded(x, factor, depth)
+    return _shaded(x, factor, patches(drawn, x.shape[-2:]))
 
 
 def tinted(x: Tensor, cast: str) -> Tensor:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelight import _check, illumination, losses, metrics, models, train
-from facelight.augment import Augmentation, augment_faces
+from facelight import _check, augment, illumination, losses, metrics, models, train
+from facelight.augment import Augmentation
 from facelight.data import crops
 from facelight.data.samples import LandmarkFaces
 from facelight.layers import LogConv2d
@@ -80,15 +79,13 @@ class Wing:
 
 @dataclass(frozen=True)
 class TrainingLight:
-    """Light of training pictures: half of them stay as they are, the others are darkened, each in a way of its own.
+    """Light of training pictures: half of them stay as they are, the others come into a shade, `augment.RandomShade`.
 
-    Divided by 1 to `darkest`, uniform in the logarithm. With `local`, every other one of them instead by a field:
-    values at 3x3 places, uniform in the logarithm, interpolated, and stretched to reach from 1 to such a factor.
-    Ramps, halves and spots are not among these fields.
+    Ramps, halves and spots, under which networks are tested, are not among the shades.
 
     Args:
         darkest: what pictures are divided by, at most.
-        local: whether there are fields.
+        local: whether every other shade is patchy; without, all are even.
     """
 
     darkest: float = 25.0
@@ -100,14 +97,9 @@ class TrainingLight:
 
     def of(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Images (B, 3, H, W) in [0, 1] in this light; the generator is on the CPU."""
-        drawn = torch.rand((len(x), 3), generator=generator).to(x)
-        places = torch.rand((len(x), 1, 3, 3), generator=generator).to(x)
-        field = F.interpolate(places, x.shape[-2:], mode="bilinear", align_corners=True)
-        least, most = field.amin((2, 3), keepdim=True), field.amax((2, 3), keepdim=True)
-        field = (field - least) / (most - least).clamp_min(torch.finfo(x.dtype).eps)
-        chosen, kind, strength = (value.view(-1, 1, 1, 1) for value in drawn.T)
-        depth = torch.where((kind < 0.5) & self.local, field, torch.ones_like(field))
-        return torch.where(chosen < 0.5, x, x * torch.exp(-math.log(self.darkest) * strength * depth))
+        shade = augment.RandomShade((1.0, self.darkest), patchy=0.5 if self.local else 0.0, p=0.5)
+        shaded: Tensor = shade(x, generator=generator)
+        return shaded
 
 
 def build(variant: str, network: Network, points: int) -> models.FaceNet:
@@ -156,7 +148,7 @@ def feeder(
         x = faces.image[rows[index]].to(device).float() / 255
         y = target[rows_there[index.to(device)]]
         if augmentation is not None:
-            x, y = augment_faces(x, y, augmentation, generator)
+            x, y = augment.augment_faces(x, y, augmentation, generator)
         if light is not None:
             x = light.of(x, generator)
         if augmentation is not None or light is not None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelight import _check, illumination, models, train
+from facelight import _check, augment, illumination, models, train
 from facelight.data.samples import LitFaces
 from facelight_lab import stems
 from facelight_lab.enhancers import Enhancer
@@ -29,7 +29,7 @@ class Network:
         weights: None, from scratch, or "imagenet".
         changes: what happens to a training picture before it is enhanced, in this order, rounded to gray levels after
             each: "move", rotation up to 5 degrees, shift up to 4 % of the side, size up to 5 %; "flip", mirrored every
-            other time; "relight", a light that grows from a random side, see `illumination.relight`; "erase", a patch
+            other time; "relight", a light that grows from a random side, see `augment.RandomRelight`; "erase", a patch
             becomes gray every other time.
         label_smoothing: of the cross-entropy.
         flip_test: at test time the mean of the scores of a picture and of its mirror image.
@@ -131,7 +131,7 @@ def changes(names: tuple[str, ...], enhancer: Enhancer) -> Callable[[Tensor, tor
     kinds: dict[str, Callable[[Tensor], Tensor]] = {
         "move": K.RandomAffine(5.0, (0.04, 0.04), (0.95, 1.05), padding_mode="border", p=1.0),
         "flip": K.RandomHorizontalFlip(p=0.5),
-        "relight": _relight,
+        "relight": augment.RandomRelight(slope=0.7, gain=0.35),
         "erase": K.RandomErasing((0.03, 0.15), (0.5, 2.0), value=0.5, p=0.5),
     }
 
@@ -144,12 +144,6 @@ def changes(names: tuple[str, ...], enhancer: Enhancer) -> Callable[[Tensor, tor
         return enhancer(x).contiguous(memory_format=torch.channels_last)
 
     return change
-
-
-def _relight(x: Tensor) -> Tensor:
-    """Light from a random side; in the middle exp(0.35 n) times as strong, n ~ N(0, 1)."""
-    across, down, gain = (torch.randn(len(x), device=x.device) for _ in range(3))
-    return illumination.relight(x, 0.7 * across, 0.7 * down, gain=(0.35 * gain).exp())
 
 
 def _floats(image: Tensor) -> Tensor:
