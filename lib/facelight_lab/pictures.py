@@ -39,7 +39,7 @@ def in_parts(work: Callable[[Tensor], Tensor], images: Tensor, size: tuple[int, 
 
 
 def _resized(images: Tensor, size: tuple[int, int] | None) -> Tensor:
-    x = images.float() / 255
+    x = images.to(torch.get_default_dtype()) / 255
     if size is None:
         return x
     x = F.interpolate(x, size, mode="bilinear", antialias=True)

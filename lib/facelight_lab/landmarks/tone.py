@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from facelight import _check, augment, illumination, train
 from facelight.data.crops import BoxRule
@@ -92,36 +92,7 @@ def measure(config: Tone, sets: Sets, place: Path | None = None) -> dict[str, An
     assert isinstance(sets.test, LandmarkFaces)
     target, expected = truth(sets.train), truth(sets.test)
     middle, spread = target.mean(0), target.std(0)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        model = regressor.build(config.variant, Network(), 1)
-    model = model.to(config.device).to(memory_format=torch.channels_last)
-    initial = {name: value.clone() for name, value in model.state_dict().items()}
-
-    def batch(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        x = known.image[index].to(config.device).float() / 255
-        x, _ = augment.augment_faces(x, torch.zeros(len(x), 98, 2), AUGMENTATION, generator)
-        y = ((target[index] - middle) / spread)[:, None].to(config.device)
-        return illumination.quantize(x).contiguous(memory_format=torch.channels_last), y
-
-    checkpoint = None if place is None else place / "checkpoint.pt"
-
-    def attempt() -> train.Curve:
-        model.load_state_dict(initial)
-        return train.fit(
-            model,
-            batch,
-            len(known),
-            F.mse_loss,
-            config.recipe,
-            seed=config.seed,
-            checkpoint=checkpoint,
-            identity=f"{config} with the code {code()}, {torch.get_num_threads()} threads",
-            weight_decay_filter=lambda parameter: parameter.ndim > 1,
-            progress=checkpoint is not None,
-        )
-
-    curve = continued(attempt, checkpoint)
+    model, curve = trained(config, known.image, (target - middle) / spread, place)
 
     def asked_batch(index: Tensor) -> Tensor:
         return (asked.image[index].float() / 255).contiguous(memory_format=torch.channels_last)
@@ -133,6 +104,39 @@ def measure(config: Tone, sets: Sets, place: Path | None = None) -> dict[str, An
         "curve": {name: [float(f"{value:.5g}") for value in values] for name, values in curve.items()},
         "trained_on": len(known),
     }
+
+
+def trained(config: Tone, image: Tensor, target: Tensor, place: Path | None = None) -> tuple[nn.Module, train.Curve]:
+    """The network, trained on crops (N, 3, H, W), uint8, and their two numbers (N, 2), and the curve."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        model: nn.Module = regressor.build(config.variant, Network(), 1)
+    model = model.to(config.device).to(memory_format=torch.channels_last)
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def batch(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = image[index].to(config.device).float() / 255
+        x, _ = augment.augment_faces(x, torch.zeros(len(x), 98, 2), AUGMENTATION, generator)
+        return illumination.quantize(x).contiguous(memory_format=torch.channels_last), target[index][:, None]
+
+    checkpoint = None if place is None else place / "checkpoint.pt"
+
+    def attempt() -> train.Curve:
+        model.load_state_dict(initial)
+        return train.fit(
+            model,
+            batch,
+            len(image),
+            F.mse_loss,
+            config.recipe,
+            seed=config.seed,
+            checkpoint=checkpoint,
+            identity=f"{config} with the code {code()}, {torch.get_num_threads()} threads",
+            weight_decay_filter=lambda parameter: parameter.ndim > 1,
+            progress=checkpoint is not None,
+        )
+
+    return model, continued(attempt, checkpoint)
 
 
 def configs(profile: str) -> list[Tone]:

@@ -105,7 +105,7 @@ def measure(config: Embedding, faces: LitFaces, place: Path | None = None) -> di
     else:
         people, target = known.identity.unique(return_inverse=True)
         checkpoint = None if place is None else place / "checkpoint.pt"
-        model, curve = _trained(start, config, config.recipe, known.image, target, checkpoint)
+        model, curve = trained(start, config, config.recipe, known.image, target, checkpoint)
         pred = people[_mirrored(model, config.enhancer, asked.image).argmax(1)]
     return {"embedding": scoring.counted(asked, pred, by_light=True), "curve": curve, "trained_on": len(known)}
 
@@ -138,7 +138,7 @@ def started(config: Embedding, checkpoint: Path | None = None) -> nn.Module:
             faces = synthetic.lights(config.people, seed=config.seed, size=(64, 56))
         else:
             faces = synthetic.people(config.people, config.pictures, seed=config.seed)
-        taught, _ = _trained(model, config, config.network.recipe, faces.image, faces.identity, checkpoint)
+        taught, _ = trained(model, config, config.network.recipe, faces.image, faces.identity, checkpoint)
         return {name: value.cpu().numpy() for name, value in taught.state_dict().items() if ".fc." not in name}
 
     arrays = cache.cached("embedding", what, make).arrays
@@ -173,7 +173,7 @@ def _mirrored(model: nn.Module, enhancer: Enhancer, image: Tensor, after: Callab
     return plain + mirrored
 
 
-def _trained(
+def trained(
     start: nn.Module, config: Embedding, recipe: train.Recipe, image: Tensor, target: Tensor, checkpoint: Path | None
 ) -> tuple[nn.Module, train.Curve]:
     """A copy of the network with a new last layer, trained on pictures (N, C, H, W), uint8, and classes (N,)."""
