@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facelight import enhance
 from facelight.enhance import _levels
+from facelight.enhance._places import Place
 
 ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 gray levels
 
@@ -105,8 +106,8 @@ def test_exact_mode_passes_a_gradient_too() -> None:
 # What both are made of
 
 
-def one_table() -> _levels.Place:
-    return _levels.Place(torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32))
+def one_table() -> Place:
+    return Place(torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32))
 
 
 @given(st.lists(st.floats(0, 255), min_size=1, max_size=30))

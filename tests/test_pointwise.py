@@ -134,7 +134,7 @@ def test_luminance_equals_opencv_within_rounding() -> None:
     assert (255 * gamma(x, 0.7) - expected).abs().mean() > 0.9  # channel by channel is something else
 
 
-def test_luminance_keeps_chrominance_and_gray() -> None:
+def test_luma_alone_keeps_chroma_and_gray() -> None:
     x = 0.3 + 0.4 * rand(2, 3, 5, 5, dtype=torch.float64)
     out = on_luminance(lambda y: 0.9 * y, x)
     torch.testing.assert_close(out[:, 0] - out[:, 1], x[:, 0] - x[:, 1])

@@ -317,7 +317,7 @@ def test_luminance_only(name: str) -> None:
     assert not torch.allclose(out, METHODS[name](color), atol=0.02)
     inside = ((out > 0) & (out < 1)).all(0)
     difference = (out - color)[:, inside]
-    assert torch.allclose(difference[0], difference[2], atol=1e-6)  # the chrominance stays
+    assert torch.allclose(difference[0], difference[2], atol=1e-6)  # the chroma stays
     with pytest.raises(ValueError, match="luminance_only: expected 3 channels"):
         METHODS[name](torch.rand(2, 16, 16), luminance_only=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facelight.enhance._levels import Blend, Place
+from facelight.enhance._places import Blend, Place
 
 
 @dataclass(frozen=True)

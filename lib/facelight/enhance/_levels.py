@@ -9,46 +9,17 @@ only, in reverse mode.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from facelight import _check
 from facelight._graph import recording
+from facelight.enhance._places import Blend, Place
 
 BINS = 256
 _PIXELS_AT_ONCE = 2**17  # on a CPU, so that what is computed on the way stays in the cache
-
-
-class Place(NamedTuple):
-    """Where the lines of pixels find their tables: the sum of `line` and `column` counts tables, not levels.
-
-    Args:
-        line: (L, 1), int32, for each line of pixels.
-        column: (W,), int32, for each column.
-    """
-
-    line: Tensor
-    column: Tensor
-
-
-class Blend(NamedTuple):
-    """Weights of the four tables between which a pixel lies; the table below is `stride` tables further.
-
-    Args:
-        down: (L, 1), weight of the lower two of them, for each line of pixels.
-        across: (W,), weight of the right two of them, for each column.
-        stride: tables in a row of tables.
-    """
-
-    down: Tensor
-    across: Tensor
-    stride: int
-
-    def to(self, dtype: torch.dtype) -> Blend:
-        """The same, with weights of another type."""
-        return Blend(self.down.to(dtype), self.across.to(dtype), self.stride)
 
 
 def gray_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:

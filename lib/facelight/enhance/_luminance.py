@@ -1,4 +1,4 @@
-"""What every enhancer does with channels and precision: luminance alone or each channel, never below float32."""
+"""What every enhancer does with channels and precision: luma alone or each channel, never below float32."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from facelight.illumination.color import luma
 
 
 def apply(function: Callable[[Tensor], Tensor], x: Tensor, luminance_only: bool) -> Tensor:
-    """The function of x, channel by channel or of its luminance alone, in float32 or better, in the dtype of x."""
+    """The function of x, channel by channel or of its luma alone, in float32 or better, in the dtype of x."""
     precise = _check.precise(x)
     out = on_luminance(function, precise) if luminance_only else function(precise)
     return out.to(x.dtype)
 
 
 def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Change the luminance of color images and keep their chrominance.
+    """Change the luma of color images and keep their chroma.
 
     With y = 0.299 R + 0.587 G + 0.114 B, the result is x + f(y) - y, clipped to [0, 1]: adding the same to R, G and B
     leaves Cb and Cr as they are, so this is Y replaced in YCbCr without the two conversions.
 
     Args:
-        function: takes luminance (*, 1, H, W) in [0, 1] to luminance of the same shape.
-        x: images (*, 3, H, W), float in [0, 1]; (*, 1, H, W) is luminance itself.
+        function: takes luma (*, 1, H, W) in [0, 1] to luma of the same shape.
+        x: images (*, 3, H, W), float in [0, 1]; (*, 1, H, W) is luma itself.
 
     Returns:
         As x. Where the sum leaves [0, 1] it is clipped, which changes the color and stops the gradient.
@@ -33,7 +33,7 @@ def on_luminance(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Raises:
         ValueError: neither 1 nor 3 channels.
 
-    >>> on_luminance(lambda y: y / 2, torch.tensor([0.9, 0.5, 0.5]).view(3, 1, 1)).flatten()
+    >>> on_luminance(lambda y: y / 2, Tensor([0.9, 0.5, 0.5]).view(3, 1, 1)).flatten()
     tensor([0.5902, 0.1902, 0.1902])
 
     Source: ITU-R BT.601-7 (2011).

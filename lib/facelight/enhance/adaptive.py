@@ -96,7 +96,7 @@ def clahe(
         convention: "opencv" or "matlab": the unit of the limit, what happens to the excess, and how tiles are laid out.
         exact: whole numbers as in the original, in single precision. "matlab" then rounds x for its histograms, and
             hands out left-over pixels on the CPU, wherever x is.
-        luminance_only: for RGB, enhance the luma and keep the chroma.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x, not rounded: rounded to 8 bits it is, for an 8-bit image, what `cv2.createCLAHE` returns. In float16 and
@@ -114,6 +114,11 @@ def clahe(
     torch.Size([2, 1, 32, 32])
 
     Source: Zuiderveld (1994), Graphics Gems IV, pages 474-485; `cv::CLAHE` (OpenCV 4).
+    Elsewhere: `kornia.enhance.equalize_clahe` blends its tiles half a pixel away from OpenCV's and pads one axis alone,
+        so that it is levels apart from OpenCV; the gradient of its differentiable path is that of a flight of steps,
+        nearly zero at 8-bit levels (chapter 04). `cv2.createCLAHE` takes 8-bit images and has no gradient.
+        `skimage.exposure.equalize_adapthist` takes the size of a tile, not how many there are, and a limit in shares of
+        a tile's pixels.
     """
     x = _check.images(x)
     _check.one_of(convention, ("opencv", "matlab"), "convention")

@@ -51,7 +51,7 @@ def tan_triggs(
         sigma: standard deviations of the inner and the outer Gaussian, pixels, inner < outer.
         alpha: exponent of the means, > 0.
         tau: where strong contrast saturates, > 0.
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x. Where |I| is below 1e-6, as rounding leaves it, the value is 0.5 exactly and the gradient 0. The slope of
@@ -111,7 +111,7 @@ def gradientface(x: Tensor, sigma: float = 0.75, *, luminance_only: bool = False
     Args:
         x: images (*, C, H, W), float in [0, 1].
         sigma: standard deviation of the Gaussian, pixels.
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x. Where both responses are below 1e-6, as rounding leaves them, there is no direction: the value is 0.5 and

@@ -10,6 +10,7 @@ from torch import Tensor
 from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _levels, _luminance
+from facelight.enhance._places import Place
 from facelight.enhance.modules import EnhancerModule
 
 __all__ = ["BBHE", "Equalize", "bbhe", "equalize"]
@@ -30,7 +31,7 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
     Args:
         x: images (*, C, H, W), float in [0, 1].
         exact: OpenCV's rule and its rounding, in single precision; else the paper's, which is continuous.
-        luminance_only: for RGB, enhance the luma and keep the chroma.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x. A constant image stays constant: with `exact` and 8 bits it stays what it is, and half-way between two
@@ -44,6 +45,8 @@ def equalize(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> 
 
     Source: Bendjillali et al. (2020), equations (1)-(3), doi 10.11591/ijeecs.v18.i2.pp1015-1027.
     Differs from the paper: with `exact` the lowest level that occurs is mapped to 0, as OpenCV does.
+    Elsewhere: `kornia.enhance.equalize` and torchvision's follow Pillow's rule, levels apart from OpenCV's, and pass no
+        gradient; `skimage.exposure.equalize_hist` is the paper's rule, without one.
     """
     x = _check.images(x)
     if luminance_only:
@@ -69,7 +72,7 @@ def bbhe(x: Tensor, *, exact: bool = True, luminance_only: bool = False) -> Tens
     Args:
         x: images (*, C, H, W), float in [0, 1].
         exact: round the table to gray levels.
-        luminance_only: for RGB, enhance the luma and keep the chroma.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x. A constant 8-bit image stays what it is.
@@ -101,7 +104,7 @@ def _through_one_table(
     levels, between = _levels.gray_levels(x, exact=rounding is not None)
     levels = levels.flatten(1)
     line = torch.arange(levels.shape[0], dtype=torch.int32, device=x.device)[:, None]
-    place = _levels.Place(line, line.new_zeros(1))
+    place = Place(line, line.new_zeros(1))
     counts = _levels.histograms(levels, place, levels.shape[0], between)
     tables = table(counts, levels.detach().double().mean(1, keepdim=True).floor())
     out = _levels.look_up(levels, tables, place, between=between, rounding=rounding)

@@ -26,7 +26,7 @@ def gamma(x: Tensor, gamma: float | Tensor, *, luminance_only: bool = False) -> 
     Args:
         x: images (*, C, H, W), float in [0, 1].
         gamma: > 0, one number, or one per image: shape (B,) for x: (B, C, H, W). It may be trained.
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x. Where x = 0 the gradient is 0 for gamma below 1, as in `facelight.illumination.gamma_correct`.
@@ -39,6 +39,7 @@ def gamma(x: Tensor, gamma: float | Tensor, *, luminance_only: bool = False) -> 
     tensor([[[0.0000, 0.5000, 1.0000]]])
 
     Source: Poynton (2012), Digital Video and HD, 2nd ed., ISBN 978-0-12-391926-7.
+    Elsewhere: `kornia.enhance.adjust_gamma` is the same curve; its gradient at 0 is NaN for gamma below 1.
     """
     x = _check.images(x)
     return _luminance.apply(lambda y: gamma_correct(y, gamma), x, luminance_only)
@@ -63,7 +64,7 @@ def log_stretch(x: Tensor, epsilon: float | Tensor = 1 / 255, *, luminance_only:
     Args:
         x: images (*, C, H, W), float in [0, 1].
         epsilon: > 0, in the unit of x, one number, or one per image: shape (B,) for x: (B, C, H, W). It may be trained.
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x; 0 stays 0 and 1 stays 1.
@@ -77,6 +78,7 @@ def log_stretch(x: Tensor, epsilon: float | Tensor = 1 / 255, *, luminance_only:
 
     Source: Tarnovskyi, Zakharchenko, Tarnovskyi (2026), eq. (3), doi:10.31649/1681-7893-2026-51-1-108-116.
     Differs from the paper: epsilon, 1 there, is free, and white stays white.
+    Elsewhere: `kornia.enhance.adjust_log` is the curve for epsilon = 1.
     """
     x = _check.images(x)
     _check.positive(epsilon, "epsilon")

@@ -46,7 +46,7 @@ def multi_scale_retinex(
             grow in proportion to the height. Small ones recognize faces better, large ones, such as the 15, 80 and
             250 that photographs are usually given, look more natural and keep more of the light.
         epsilon: > 0, in the unit of x, one number, or one per image: shape (B,) for x: (B, C, H, W).
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x; 0.5 where a pixel equals its surround.
@@ -99,7 +99,7 @@ def log_contrast(
         x: images (*, C, H, W), float in [0, 1].
         epsilon: > 0, in the unit of x, one number, or one per image: shape (B,) for x: (B, C, H, W).
         window: side of the square of the mean, pixels, odd.
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x; 0.5 where L equals its mean. Faces stay close to it: a factor of 2 in light is 0.06 with the default.
@@ -147,7 +147,7 @@ def local_contrast_normalize(
         epsilon: > 0, the contrast that is faded out, in the unit of x, one number, or one per image: shape (B,) for
             x: (B, C, H, W). The default is about the standard deviation of rounding to 8 bits, 1 / (255 sqrt(12)); a
             larger one keeps the noise of dark images from becoming texture, and keeps more of the light.
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x; 0.5 where a pixel equals its local mean. The slope reaches 1 / (4 epsilon) in flat regions.
@@ -200,7 +200,7 @@ def weberface(
         sigma: standard deviation of the blur, pixels.
         alpha: gain before the arctangent.
         epsilon: > 0, in the unit of x, one number, or one per image: shape (B,) for x: (B, C, H, W).
-        luminance_only: change the luminance of RGB images and keep their chrominance.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x; 0.5 where a pixel equals the mean of its neighbors, above it where it is brighter.

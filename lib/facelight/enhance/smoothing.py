@@ -191,7 +191,7 @@ def gbie(
         scale: factor of the logarithm, 32 in the paper; None takes white to white, 255 / log2(1 + levels).
         levels: the value of white inside the logarithm, 255 in the paper.
         stretch: apply (11).
-        luminance_only: for RGB, enhance the luma and keep the chroma.
+        luminance_only: change the luma of RGB images and keep their chroma.
 
     Returns:
         As x, not rounded to gray levels.
