@@ -65,9 +65,9 @@ accept: setup ## execute all notebooks again after an intended change; the diff 
 request:
 	@test -n "$(CH)" || { echo "say which chapter: make run CH=03 PROFILE=laptop"; exit 1; }
 	@test -f notebooks/$(CH)_*.ipynb || { echo "there is no notebook notebooks/$(CH)_*.ipynb; the chapters are: $(NOTEBOOKS)"; exit 1; }
-	@case "$(PROFILE)" in smoke|book|laptop|full) ;; *) echo "PROFILE is smoke, book, laptop or full; got $(PROFILE)"; exit 1;; esac
+	@case "$(PROFILE)" in book|laptop|full) ;; *) echo "PROFILE is book, laptop or full; got $(PROFILE)"; exit 1;; esac
 
-run: request setup ## run one chapter with a profile: make run CH=03 PROFILE=laptop (smoke, book, laptop, full)
+run: request setup ## run one chapter with a profile: make run CH=03 PROFILE=laptop (book, laptop, full)
 	@mkdir -p _build/runs
 	$(BIN)/papermill notebooks/$(CH)_*.ipynb _build/runs/$(CH)-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE)
 

@@ -152,7 +152,7 @@ def test_a_teacher_whose_kernels_have_no_place_is_refused(small: None) -> None:
 # --- configurations
 
 
-@pytest.mark.parametrize("profile", ["smoke", "laptop", "full"])
+@pytest.mark.parametrize("profile", ["book", "laptop", "full"])
 def test_no_run_twice(profile: str) -> None:
     assert max(Counter(configs(profile)).values()) == 1
 
@@ -184,10 +184,10 @@ def test_laptop_has_three_seeds_of_everything_else_under_the_same_recipe() -> No
     assert len({replace(run, variant="linear", light=None, scalar_lr_scale=1.0) for run in short}) == 1
 
 
-def test_smoke_measures_two_networks_and_saves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_book_measures_two_networks_and_saves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "records"))
     monkeypatch.setattr(landmarks, "load_few", lambda dataset: SETS)
-    found = experiments.run("beyond", "smoke")
+    found = experiments.run("beyond", "book")
     assert [item.config["variant"] for item in found] == ["linear", OURS]
     assert set(found[0].metrics["lights"]) == set(FEW)
     assert set(found[0].metrics["batch_statistics"]) == set(STATISTICS)

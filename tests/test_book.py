@@ -123,7 +123,7 @@ def test_make_run_says_which_chapter_is_missing():
 def test_make_run_refuses_an_unknown_profile():
     run = subprocess.run(["make", "run", "CH=03", "PROFILE=lapop"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode != 0
-    assert "PROFILE is smoke, book, laptop or full; got lapop" in run.stdout
+    assert "PROFILE is book, laptop or full; got lapop" in run.stdout
 
 
 def test_no_image_of_a_person_is_tracked_and_files_are_small():

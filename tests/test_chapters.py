@@ -192,17 +192,13 @@ def test_a_changed_constant_makes_the_comparison_fail(tmp_path, module, constant
 
 
 def of_long_profiles(statement: ast.stmt) -> bool:
-    """Whether it is `if PROFILE not in ("smoke", "book"):` without an else."""
-    return (
-        isinstance(statement, ast.If)
-        and ast.unparse(statement.test) == "PROFILE not in ('smoke', 'book')"
-        and not statement.orelse
-    )
+    """Whether it is `if PROFILE != "book":` without an else."""
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) == "PROFILE != 'book'" and not statement.orelse
 
 
 @each_chapter
-def test_smoke_runs_the_lines_that_book_runs(chapter):
-    """So that the comparison of the stored outputs, which is in the profile "book", runs every line of "smoke"."""
+def test_longer_profiles_only_measure_first(chapter):
+    """So that the comparison of the stored outputs, which is in the profile "book", runs every other line."""
     (parameters,) = tagged(chapter, "parameters")
     for cell in code_cells(chapter)[1:]:
         if cell.source != parameters.source:
@@ -211,12 +207,70 @@ def test_smoke_runs_the_lines_that_book_runs(chapter):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chapter", [CHAPTERS[1], CHAPTERS[5]], ids=lambda path: path.stem)  # all run the same way
-def test_chapter_runs_in_the_smoke_profile(chapter, tmp_path):
-    files = [str(ROOT / "notebooks" / f"{chapter.stem}.ipynb"), str(tmp_path / "out.ipynb")]
-    options = ["--cwd", str(ROOT / "notebooks"), "-p", "PROFILE", "smoke", "--no-progress-bar"]
+def test_a_chapter_runs_with_parameters_from_outside(tmp_path):
+    files = [str(ROOT / "notebooks" / f"{CHAPTERS[1].stem}.ipynb"), str(tmp_path / "out.ipynb")]
+    options = ["--cwd", str(ROOT / "notebooks"), "-p", "PROFILE", "book", "--no-progress-bar"]
     own_kernel = {"JUPYTER_PATH": "", "JUPYTER_PREFER_ENV_PATH": "1"}  # as the Makefile has it
     run = python("-m", "papermill", *files, *options, **own_kernel)
     assert run.returncode == 0, run.stderr[-3000:]
     cells = [cell for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells if cell.cell_type == "code"]
-    assert 'PROFILE = "smoke"' in "".join(cell.source for cell in cells if "injected-parameters" in cell.metadata.tags)
+    assert 'PROFILE = "book"' in "".join(cell.source for cell in cells if "injected-parameters" in cell.metadata.tags)
+
+
+# --- the code of chapters
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Write a chapter of one cell and return its place."""
+    (tmp_path / "book").mkdir()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.setattr(generator, "ROOT", tmp_path)
+
+    def write(code, options=""):
+        chapter = tmp_path / "book" / "99_toy.md"
+        chapter.write_text(f"# Toy\n\n```{{code-cell}} ipython3\n{options}{code}\n```\n\nsome prose,with( a comma\n")
+        return chapter
+
+    return write
+
+
+COMPLEX = "def f(x):\n" + "".join(f"    if x == {i}:\n        return {i}\n" for i in range(11))
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("x = 1\nx == 1  and  2", "would be laid out otherwise"),
+        ("print(undefined)", "F821"),
+        (f"x = '{'a' * 100}'", "E501"),
+        (COMPLEX, "C901"),
+        ("import matplotlib.pyplot as plt\n\nplt.plot([1])\nplt.show()", "only plots, tabulates or imports"),
+        ("import os", "only plots, tabulates or imports"),
+    ],
+)
+def test_faults_of_a_cell_are_found(written, code, fault):
+    assert fault in str(generator.faults(written(code)))
+
+
+def test_a_cell_of_the_argument_is_not_hidden(written):
+    assert "part of the argument" in str(generator.faults(written("x = 1", ":tags: [hide-input]\n\n")))
+    shown = 'for x in (1, 2):\n    print(x)\n    lab.show({}, "empty")'
+    lab = f"import facelight_lab as lab\n\n{shown}"
+    assert generator.faults(written(lab, ":tags: [hide-input]\n\n")) == []
+    assert generator.faults(written(f"{lab}\nassert x")) == []
+
+
+def test_the_code_of_a_cell_is_laid_out_and_nothing_else_is_touched(written):
+    chapter = written("x = [1,\n  2,]\nprint( x )", ":tags: [hide-output]\n\n")
+    before = chapter.read_text()
+    after = generator.laid_out(chapter)
+    assert after == before.replace("x = [1,\n  2,]\nprint( x )", "x = [1, 2]\nprint(x)")
+    chapter.write_text(after)
+    assert generator.faults(chapter) == []
+
+
+@each_chapter
+def test_ruff_finds_no_fault(chapter):
+    if chapter.stem not in generator.AS_THEY_ARE:
+        assert generator.faults(chapter) == []

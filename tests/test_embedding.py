@@ -185,12 +185,12 @@ def test_bad_configurations(options: dict, message: str) -> None:
         Embedding(**options)
 
 
-def test_smoke_runs_every_kind_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_book_runs_every_kind_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "results"))
-    runs = [replace(run, people=4, pictures=11) for run in embedding.configs("smoke")]
+    runs = [replace(run, people=4, pictures=11) for run in embedding.configs("book")]
     monkeypatch.setattr(embedding, "configs", lambda profile: runs)
     monkeypatch.setattr(recognition, "load_few", lambda dataset: made_up())
-    records = experiments.run("embedding", "smoke")
+    records = experiments.run("embedding", "book")
     assert not (tmp_path / "results").exists()
     assert [record.config["recipe"] is None for record in records] == [True, False]
     for record in records:

@@ -246,7 +246,7 @@ def test_both_readings_of_the_block_size() -> None:
         (lambda: experiments.run("astrology", "book"), "experiment: expected one of 'preprocessing', 'nearest'"),
         (
             lambda: experiments.run("preprocessing", "fast"),
-            "profile: expected one of 'smoke', 'book', 'laptop', 'full'",
+            "profile: expected one of 'book', 'laptop', 'full'",
         ),
         (lambda: Preprocessing("yale"), "dataset: expected one of 'yaleb', 'pie', 'synthetic'"),
         (lambda: Preprocessing("pie", every=0), "every: expected at least 1, got 0"),

@@ -144,7 +144,6 @@ def test_profiles() -> None:
     for profile in ("book", "laptop", "full"):
         runs = detection.configs(profile)
         assert len(runs) == len(set(runs))
-    assert detection.configs("smoke") == detection.configs("book")
     assert {c.dataset for c in detection.configs("book")} == {"synthetic", "scenes"}
     laptop = detection.configs("laptop")
     for label in detection.LABELS:

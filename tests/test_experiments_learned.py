@@ -281,7 +281,7 @@ def test_laptop_records_and_skips(faces: LitFaces, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(learned, "configs", lambda profile: runs)
     monkeypatch.setattr(learned, "load", lambda dataset: faces)
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path))
-    assert len(experiments.run("learned", "smoke")) == 4
+    assert len(experiments.run("learned", "book")) == 4
     assert list(tmp_path.iterdir()) == []
     records = experiments.run("learned", "laptop")
     assert len(list(tmp_path.rglob("*.json"))) == 4

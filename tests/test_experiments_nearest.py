@@ -94,7 +94,7 @@ def test_laptop_records_and_skips(faces: LitFaces, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(nearest, "configs", lambda profile: runs)
     monkeypatch.setattr(nearest, "load", lambda dataset: faces)
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path))
-    assert len(experiments.run("nearest", "smoke")) == 2
+    assert len(experiments.run("nearest", "book")) == 2
     assert list(tmp_path.iterdir()) == []
     records = experiments.run("nearest", "laptop")
     assert len(list(tmp_path.rglob("*.json"))) == 2

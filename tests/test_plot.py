@@ -2,6 +2,7 @@
 
 import matplotlib
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 from facelight_lab import plot
@@ -58,3 +59,34 @@ def test_the_same_figure_twice(axes):
 def test_labels_must_be_as_many_as_points(axes):
     with pytest.raises(ValueError, match="expected as many x and y as labels, got 1, 1 and 2"):
         plot.label_points(axes, [1], [1], ["a", "b"])
+
+
+def test_factors_stand_at_their_ticks_and_nothing_else_does(axes):
+    axes.plot([1.5, 25], [1, 1])
+    plot.factor_axis(axes, (1.5, 6, 25))
+    axes.figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1.5", "6", "25"]
+    assert axes.get_xscale() == "log"
+    assert len(axes.xaxis.get_minorticklocs()) == 0
+
+
+def test_one_legend_has_each_label_once():
+    figure, axes = plt.subplots(1, 2, layout="constrained")
+    for ax, names in zip(axes, (("a", "b"), ("b", "c")), strict=True):
+        for name in names:
+            ax.plot([0, 1], label=name)
+    plot.legend_below(figure, columns=3)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "c"]
+    plt.close(figure)
+
+
+def test_ranges_reach_from_the_least_to_the_greatest_run_around_the_mean(axes):
+    values = pd.DataFrame({"x1": [1.0, 2.0, 6.0], "/6": [4.0, 4.0, 4.0]})
+    plot.ranges(axes, {"a": values, "b": values + 1}, {"b": "s"})
+    points, _, (bars,) = axes.containers[0]
+    assert points.get_xydata().tolist() == [[pytest.approx(-0.2), 3.0], [pytest.approx(0.8), 4.0]]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[1.0, 6.0], [4.0, 4.0]]
+    assert axes.containers[1][0].get_marker() == "s"
+    assert axes.containers[1][0].get_xdata()[0] == pytest.approx(0.2)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["x1", "/6"]

@@ -8,12 +8,10 @@ import json
 import math
 import re
 import subprocess
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from facelight.data import pie, yaleb
 from facelight_lab import enhancers, experiments, results
@@ -141,47 +139,6 @@ def test_root_says_what_to_do(tmp_path, monkeypatch):
         results.root()
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "elsewhere"))
     assert results.root() == tmp_path / "elsewhere"
-
-
-def test_paired_difference_against_scipy_and_a_slow_permutation_test():
-    ours, base = [0.0461, 0.0466, 0.0479, 0.0449, 0.0464, 0.0466], [0.0481, 0.0485, 0.0489, 0.0475, 0.0485, 0.0483]
-    found = results.paired_difference(ours, base)
-    expected = stats.ttest_rel(ours, base)
-    interval = expected.confidence_interval(0.95)
-    assert found.t == pytest.approx(expected.statistic)
-    assert found.p == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    d = np.subtract(ours, base)
-    means = [abs(np.mean(d * s)) for s in product([1, -1], repeat=6)]
-    assert found.p_permutation == pytest.approx(np.mean([m >= abs(d.mean()) - 1e-15 for m in means]))
-    assert found.p_permutation == pytest.approx(2 / 64)  # all six signs agree
-
-
-@pytest.mark.parametrize(
-    ("ours", "base", "message"), [([1], [2], ">= 2"), ([1, 2], [1, 2, 3], "2 and 3"), ([0] * 21, [1] * 21, "20 pairs")]
-)
-def test_paired_difference_errors(ours, base, message):
-    with pytest.raises(ValueError, match=message):
-        results.paired_difference(ours, base)
-
-
-def test_identical_runs_have_no_difference():
-    found = results.paired_difference([1.0, 2.0], [1.0, 2.0])
-    assert (found.mean, found.t, found.p, found.p_permutation) == (0, 0, 1, 1)
-
-
-def test_tables():
-    records = [
-        results.record("toy", {"net": n}, {"score": s}, data=DATA, seconds=0, seed=i)
-        for i, (n, s) in enumerate([("a", 1.0), ("a", 3.0), ("b", 5.0)])
-    ]
-    frame = results.table(records, "net", lambda r: "score", "score", digits=1)
-    assert frame.loc["a", "score"] == "2.0 ± 1.4 (n = 2)"
-    assert frame.loc["b", "score"] == "5.0 (single run)"
-    beside = results.beside_paper({"a": [1.0, 3.0], "b": [5.0]}, {"a": 1.5, "c": 9.0}, digits=1)
-    assert beside.loc["a"].tolist() == ["1.5", "2.0", "+0.5", "1.4 (n = 2)"]
-    assert beside.loc["b"].tolist() == ["–", "5.0", "–", "single run"]
-    assert beside.loc["c"].tolist() == ["9.0", "–", "–", "–"]
 
 
 # --- the records that the repository carries

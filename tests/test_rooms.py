@@ -170,7 +170,7 @@ def test_the_command_lists_data_without_an_extra_and_names_the_one_that_runs_nee
     done = without(ABSENT, {"facelight"}, "data", "list")
     assert done.returncode == 0, done.stderr
     assert "yaleb" in done.stdout
-    done = without(ABSENT, {"facelight"}, "run", "nearest", "--profile", "smoke")
+    done = without(ABSENT, {"facelight"}, "run", "nearest", "--profile", "book")
     assert done.returncode == 1
     assert re.fullmatch(r'facelight: \w+ is not installed; .* pip install "facelight\[(book|render)\]"\n', done.stderr)
 

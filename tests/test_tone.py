@@ -72,10 +72,10 @@ def test_runs() -> None:
         Tone("quadratic")
 
 
-def test_smoke_measures_two_networks_and_saves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_book_measures_two_networks_and_saves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path / "records"))
     monkeypatch.setattr(face_sets, "FEW_RENDERED", (32, 12))
-    found = experiments.run("tone", "smoke")
+    found = experiments.run("tone", "book")
     assert [item.config["variant"] for item in found] == ["linear", OURS]
     assert set(found[0].metrics["r2"]) == {"pigment", "exposure"}
     assert not (tmp_path / "records").exists()

@@ -2,12 +2,16 @@
 
 `generate` handles the chapters whose notebook is missing, out of date or never executed (`--all`: every chapter). Where
 only text or the set-up cell has changed, which does nothing outside Colab, the stored outputs are kept.
-`check` changes nothing and fails when a notebook is not what its chapter would generate.
+`check` changes nothing and fails when a notebook is not what its chapter would generate, or Ruff finds fault with the
+code of a chapter: with its style, its layout or its complexity.
+`format` lays out the code of the chapters as Ruff does, and mends what Ruff can mend.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +25,18 @@ from nbstripout import strip_output
 from facelight import _files
 
 ROOT = Path(__file__).resolve().parents[1]
+WIDTH = "--line-length=100"  # of the code of chapters: what a page shows without scrolling
+LAYOUT = ("--config", "format.skip-magic-trailing-comma=true")  # a list takes as few lines as it can
+SHOWING = ("plt.show", "plot.image_grid", "lab.show", "show", "display")
+AS_THEY_ARE = (
+    "01_theory",
+    "02_losses_metrics",
+    "03_preprocessing",
+    "04_differentiable",
+    "05_recognition",
+    "06_landmarks",
+)
+"""Chapters whose code Ruff does not look at yet."""
 
 
 def convert(chapter: Path) -> nbformat.NotebookNode:
@@ -35,6 +51,70 @@ def convert(chapter: Path) -> nbformat.NotebookNode:
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in ("tags", "mystnb")}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def ruff(notebook: nbformat.NotebookNode, chapter: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Let Ruff read a notebook as if it lay beside its chapter, with the rules of `pyproject.toml` for it."""
+    command = [sys.executable, "-m", "ruff", *words, WIDTH, "--stdin-filename", f"book/{chapter.stem}.ipynb", "-"]
+    return subprocess.run(command, cwd=ROOT, input=nbformat.writes(notebook), capture_output=True, text=True)
+
+
+def shows(cell: nbformat.NotebookNode) -> bool:
+    """Whether a cell only plots or tabulates: it ends by showing, and neither defines functions nor asserts."""
+    body = ast.parse(cell.source).body
+    if any(isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Assert)) for node in body):
+        return False
+    last: ast.AST = body[-1]
+    while isinstance(last, (ast.For, ast.If, ast.With)):
+        last = last.body[-1]
+    call = last.value if isinstance(last, (ast.Expr, ast.Assign)) else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func) in SHOWING
+
+
+def folded(notebook: nbformat.NotebookNode) -> list[str]:
+    """What is wrong with `hide-input`: cells that only plot, tabulate or import have it, and no others."""
+    wrong = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type != "code" or "hide-cell" in tags:
+            continue
+        first = cell.source.splitlines()[0]
+        imports = all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(cell.source).body)
+        if (shows(cell) or imports) and "hide-input" not in tags:
+            wrong.append(f"the cell that begins with {first!r} only plots, tabulates or imports: tag it hide-input")
+        if "hide-input" in tags and not (shows(cell) or imports):
+            wrong.append(f"the cell that begins with {first!r} is part of the argument: do not tag it hide-input")
+    return wrong
+
+
+def faults(chapter: Path) -> list[str]:
+    """What Ruff says of the code of a chapter; an empty list when nothing."""
+    notebook = convert(chapter)
+    checked = ruff(notebook, chapter, "check", "--quiet", "--output-format=concise", "--extend-select=C901")
+    found = [line.replace(".ipynb", ".md") for line in (checked.stdout + checked.stderr).splitlines()]
+    if ruff(notebook, chapter, "format", "--check", *LAYOUT).returncode:
+        found.append(f"book/{chapter.name}: would be laid out otherwise: python tools/notebooks.py format")
+    return found + [f"book/{chapter.name}: {line}" for line in folded(notebook)]
+
+
+def laid_out(chapter: Path) -> str:
+    """The text of a chapter, its code mended and laid out by Ruff.
+
+    Raises:
+        ValueError: Ruff cannot read it.
+    """
+    old = convert(chapter)
+    mended = ruff(old, chapter, "check", "--quiet", "--fix", "--exit-zero")
+    done = ruff(nbformat.reads(mended.stdout, as_version=4), chapter, "format", "--quiet", *LAYOUT)
+    if done.returncode:
+        raise ValueError(f"{chapter.relative_to(ROOT)}: {done.stderr}")
+    text, after = chapter.read_text(encoding="utf-8"), 0
+    for before, cell in zip(old.cells, nbformat.reads(done.stdout, as_version=4).cells, strict=True):
+        if cell.cell_type == "code":
+            place = text.index(before.source, after)
+            text = text[:place] + cell.source + text[place + len(before.source) :]
+            after = place + len(cell.source)
+    return text
 
 
 def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -106,19 +186,25 @@ def problems(chapter: Path, target: Path) -> list[str]:
 
 
 def main() -> int:
-    """Generate or check; the exit status is 1 when a check fails."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["generate", "check"])
+    """Generate, check or format; the exit status is 1 when a check fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["generate", "check", "format"])
     parser.add_argument("--all", action="store_true", help="execute every chapter again")
     options = parser.parse_args()
     failed = False
     for chapter in sorted((ROOT / "book").glob("[0-9][0-9]_*.md")):
         target = ROOT / "notebooks" / f"{chapter.stem}.ipynb"
+        if options.action == "format":
+            if chapter.stem not in AS_THEY_ARE:
+                with _files.whole(chapter) as part:
+                    part.write(laid_out(chapter).encode())
+            continue
         wrong = problems(chapter, target)
         if options.action == "check":
-            for problem in wrong:
-                print(f"{target.relative_to(ROOT)} {problem}: make notebooks")
-            failed |= bool(wrong)
+            said = [f"{target.relative_to(ROOT)} {problem}: make notebooks" for problem in wrong]
+            said += [] if chapter.stem in AS_THEY_ARE else faults(chapter)
+            print("".join(f"{line}\n" for line in said), end="")
+            failed |= bool(said)
         elif wrong or options.all:
             notebook = convert(chapter)
             if options.all or not keep_outputs(notebook, target):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from facelight._extras import MissingExtra
 
-PROFILE = "smoke, book, laptop (default) or full"
+PROFILE = "book, laptop (default) or full"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("experiment", choices=names)
     run.add_argument("--profile", default="laptop", help=PROFILE)
     run.add_argument("--only", nargs="+", default=[], metavar="KEY", help="measure these runs, see `facelight list`")
-    run.add_argument("--save", action="store_true", help="record in smoke and book, too: set FACELIGHT_RESULTS first")
+    run.add_argument("--save", action="store_true", help="record in book, too: set FACELIGHT_RESULTS first")
     shown = commands.add_parser("list", help="which runs there are, what is recorded, and what the others may take")
     shown.add_argument("experiments", nargs="*", metavar="experiment", help="default: a summary of all")
     shown.add_argument("--profile", default="laptop", help=PROFILE)

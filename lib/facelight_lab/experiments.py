@@ -18,7 +18,7 @@ SUBJECTS = {
     "landmarks": ("landmarks", "beyond", "tone"),
 }
 EXPERIMENTS = tuple(name for names in SUBJECTS.values() for name in names)
-PROFILES = ("smoke", "book", "laptop", "full")
+PROFILES = ("book", "laptop", "full")
 
 
 def module(experiment: str) -> ModuleType:
@@ -54,7 +54,7 @@ def run(
     """Measure what a profile asks for, in order, and return one record a run.
 
     "laptop" and "full" save each record as soon as it is measured and skip what is recorded, so that an interrupted
-    call continues where it stopped; "smoke" and "book" measure a few synthetic pictures and save nothing.
+    call continues where it stopped; "book" measures a few synthetic pictures and saves nothing.
 
     Args:
         experiment: "preprocessing" (what enhancers do to pictures), "nearest" (recognition without training), "learned"
@@ -62,7 +62,7 @@ def run(
             "recognition" (methods and networks under the same protocols), "embedding" (networks that learned from
             rendered people), "landmarks" (networks that locate landmarks, in less and less light), "beyond" (other
             first layers and remedies for them, in uneven light too) or "tone" (what such layers cannot tell).
-        profile: "smoke", "book", "laptop" or "full".
+        profile: "book", "laptop" or "full".
         only: keys of the runs that are wanted, as `facelight_lab.plan` lists them; default: all.
         save: whether records are saved; default: in "laptop" and "full". Those of the other profiles do not belong in
             the book: set FACELIGHT_RESULTS.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +13,7 @@ from facelight._extras import extra
 
 with extra("book"):
     import matplotlib.pyplot as plt
+    import pandas as pd
     import textalloc
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -78,6 +80,49 @@ def image_grid(
             points = np.asarray(landmarks[i])
             axis.plot(points[:, 0], points[:, 1], ".", color=COLORS["orange"], markersize=2)
     return figure
+
+
+def factor_axis(axes: Axes, factors: Sequence[float]) -> None:
+    """Make x logarithmic, with ticks at these factors and nowhere else.
+
+    >>> figure, axes = plt.subplots()
+    >>> factor_axis(axes, (1.5, 6, 25))
+    >>> [label.get_text() for label in axes.get_xticklabels()]
+    ['1.5', '6', '25']
+    """
+    axes.set_xscale("log")
+    axes.set_xticks(factors, labels=[f"{factor:g}" for factor in factors])
+    axes.minorticks_off()
+
+
+def ranges(axes: Axes, tables: Mapping[str, pd.DataFrame], marks: Mapping[str, str] | None = None) -> None:
+    """For each light the methods side by side: mean over seeds, with the range over them.
+
+    Args:
+        axes: to draw on.
+        tables: label -> a row for each run and a column for each light, see `frames.wide`.
+        marks: label -> marker; default: a disc.
+    """
+    for place, (label, values) in enumerate(tables.items()):
+        at = np.arange(values.shape[1]) + 0.8 / len(tables) * (place - (len(tables) - 1) / 2)
+        mean = values.mean()
+        reach = np.stack([mean - values.min(), values.max() - mean])
+        axes.errorbar(at, mean, reach, fmt=(marks or {}).get(label, "o"), ms=4, lw=1, label=label)
+        axes.set_xticks(range(values.shape[1]), labels=[str(name) for name in values])
+
+
+def legend_below(figure: Figure, columns: int) -> None:
+    """Write one legend for all panels below them: each label once, in a figure with constrained layout.
+
+    Args:
+        figure: with labeled curves.
+        columns: of the legend.
+    """
+    labeled: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            labeled.setdefault(label, handle)
+    figure.legend(labeled.values(), labeled, loc="outside lower center", ncols=columns, fontsize=7)
 
 
 def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str], *, size: float = 8) -> None:

@@ -263,7 +263,7 @@ def _merit(*seen: Mapping[str, Any]) -> tuple[float, float]:
 
 def configs(profile: str) -> list[Learned]:
     """The runs of a profile."""
-    if profile in ("smoke", "book"):
+    if profile == "book":
         small = Learned("descent", people=(4, 3, 3), steps=4, every=2, probes=4, dataset="synthetic")
         return [replace(small, method="fixed"), small, replace(small, method="per_image")]
     runs = [run for seed in SEEDS for run in for_seed(seed)]

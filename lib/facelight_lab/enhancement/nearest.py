@@ -78,7 +78,7 @@ def measure(config: Nearest, faces: LitFaces) -> dict[str, Any]:
 
 def configs(profile: str) -> list[Nearest]:
     """The runs of a profile: the family; on real faces also with the other ways to center, where they differ."""
-    if profile in ("smoke", "book"):
+    if profile == "book":
         return list(family("synthetic"))
     neutral = [run for run in family("yaleb", "neutral") if run.enhancer.name in SIGNED]
     return [*family("yaleb"), *family("yaleb", "none"), *neutral]

@@ -98,7 +98,7 @@ def measure(config: Preprocessing, faces: LitFaces) -> dict[str, Any]:
 
 def configs(profile: str) -> list[Preprocessing]:
     """The runs of a profile."""
-    if profile in ("smoke", "book"):
+    if profile == "book":
         return list(family("synthetic"))
     runs: dict[Preprocessing, None] = {}  # an ordered set
     for dataset in ("yaleb", "pie"):

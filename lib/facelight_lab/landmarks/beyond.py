@@ -79,7 +79,7 @@ CANDIDATES = (OURS, LOCAL, f"{LOCAL}, 7 px", f"{LOCAL}, 31 px", "CLAHE 2", "CLAH
 
 def configs(profile: str) -> list[Landmarks]:
     """The runs of a profile."""
-    if profile in ("smoke", "book"):
+    if profile == "book":
         return list(_small())
     if profile == "full":
         return list(_full())

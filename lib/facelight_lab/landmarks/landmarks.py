@@ -90,7 +90,7 @@ def _measured(config: Landmarks, sets: Sets, place: Path | None) -> tuple[dict[s
 
 def configs(profile: str) -> list[Landmarks]:
     """The runs of a profile."""
-    if profile in ("smoke", "book"):
+    if profile == "book":
         return list(_small())
     if profile == "full":
         return list(_paper())

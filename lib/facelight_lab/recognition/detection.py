@@ -140,7 +140,7 @@ def configs(profile: str) -> list[Detection]:
     """The runs of a profile: crops with and without a border, scenes, the control, and another cascade."""
     labels: tuple[str, ...] = LABELS
     crops, scenes = Detection("yaleb", every=7), Detection("scenes")
-    if profile in ("smoke", "book"):
+    if profile == "book":
         labels, crops = ("Input", "HE", "CLAHE 40, OpenCV"), Detection("synthetic", every=15)
     elif profile == "full":
         labels, crops = tuple(FAMILY), replace(crops, every=1)
@@ -164,7 +164,7 @@ def load(dataset: str, scenes: int = 100) -> Any:
 
 def experiment(profile: str) -> Experiment[Detection, Any]:
     """What a profile measures; see `facelight_lab.runs.Experiment`."""
-    few = profile in ("smoke", "book")
+    few = profile == "book"
     return Experiment(NAME, profile, configs(profile), partial(load, scenes=12) if few else load, _measured)
 
 

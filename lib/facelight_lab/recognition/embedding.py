@@ -205,7 +205,7 @@ def _where(config: Embedding) -> str:
 
 def configs(profile: str) -> list[Embedding]:
     """The runs of a profile."""
-    return list(_small() if profile in ("smoke", "book") else _unseen())
+    return list(_small() if profile == "book" else _unseen())
 
 
 def _small() -> Iterable[Embedding]:

@@ -146,7 +146,7 @@ def _by_network(
 
 def configs(profile: str) -> list[Recognition]:
     """The runs of a profile."""
-    if profile in ("smoke", "book"):
+    if profile == "book":
         return list(_small())
     without = [*_classical(), *_windows(), *_offsets(), *_patterns()]
     return [*without, *_networks(), *_on_pie(), *_paper(profile), *_readings(profile), *_beyond()]

@@ -1,14 +1,9 @@
-"""Measured evidence: `records` keeps runs with their provenance, `tables` turns them into what chapters print."""
+"""Measured evidence: `records` keeps runs with their provenance; `facelight_lab.frame` reads them."""
 
 from facelight_lab.results.records import Record, commit, find, key, load, record, root, save
-from facelight_lab.results.tables import (
-    PairedDifference,
-    beside_paper,
-    format_spread,
-    paired_difference,
-    summary,
-    table,
-)
+from facelight_lab.statistics import PairedDifference, paired_difference, summary
+from facelight_lab.statistics import spread as format_spread
+from facelight_lab.tables import beside_paper
 
 __all__ = [
     "PairedDifference",
@@ -24,5 +19,4 @@ __all__ = [
     "root",
     "save",
     "summary",
-    "table",
 ]
