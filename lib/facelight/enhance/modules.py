@@ -12,15 +12,13 @@ sample is enhanced, and boxes, masks, key points, labels and all else pass as th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from facelight import _check
-from facelight._graph import leaf
-from facelight._transforms import on_images
+from facelight._module import FunctionModule
 
 
 class Positive(nn.Module):
@@ -87,12 +85,11 @@ class Fraction(nn.Module):
         return f"{self().item():.4g}"
 
 
-class EnhancerModule(nn.Module):
+class EnhancerModule(FunctionModule):
     """Hold the settings, call the function: a subclass names it, and what of it can be learned.
 
     Args:
-        *args, **settings: the arguments of `function` after x, with its defaults. A `torch.nn.Parameter` among them is
-            a parameter of the module, another tensor a buffer.
+        *args, **settings: see `FunctionModule`.
         trainable: replace the settings listed in `learned` by a `Positive` or a `Fraction`. The current number is
             then `module.name()`; without, it is `module.name`.
 
@@ -101,29 +98,17 @@ class EnhancerModule(nn.Module):
         ValueError: a setting that is to be learned and is not inside its range. All else is checked by the function.
     """
 
-    function: ClassVar[Callable[..., Tensor]]
     learned: ClassVar[dict[str, type[Positive] | type[Fraction]]] = {}
-    __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls) -> None:
-        """Show the arguments of the function in `help` and in completion."""
+        """Show the arguments of the function, and `trainable`, in `help` and in completion."""
         super().__init_subclass__()
-        arguments = list(inspect.signature(cls.function).parameters.values())[1:]
         if cls.learned:
-            arguments.append(inspect.Parameter("trainable", inspect.Parameter.KEYWORD_ONLY, default=False))
-        cls.__signature__ = inspect.Signature(arguments)
+            trainable = inspect.Parameter("trainable", inspect.Parameter.KEYWORD_ONLY, default=False)
+            cls.__signature__ = inspect.Signature([*cls.__signature__.parameters.values(), trainable])
 
     def __init__(self, *args: Any, trainable: bool = False, **settings: Any) -> None:
-        super().__init__()
-        bound = inspect.signature(self.function).bind(None, *args, **settings)  # None stands for x
-        bound.apply_defaults()
-        self._names = tuple(bound.arguments)[1:]
-        for name in self._names:
-            value = bound.arguments[name]
-            if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-                self.register_buffer(name, value)
-            else:
-                setattr(self, name, value)
+        super().__init__(*args, **settings)
         if trainable:
             self._learn()
 
@@ -144,22 +129,3 @@ class EnhancerModule(nn.Module):
                 setattr(self, name, kind(float(value)))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
-
-    def settings(self) -> dict[str, Any]:
-        """The arguments with which the function is called now."""
-        values = {name: getattr(self, name) for name in self._names}
-        return {name: value() if isinstance(value, nn.Module) else value for name, value in values.items()}
-
-    @leaf
-    def forward(self, x: Any, *others: Any) -> Any:
-        """Enhance the images x: (*, C, H, W), float in [0, 1]; same shape and dtype.
-
-        A sample of `torchvision.transforms.v2` comes back with its images enhanced and everything else untouched:
-        `facelight._transforms.on_images`.
-        """
-        return on_images(lambda images: self.function(images, **self.settings()), x, *others)
-
-    def extra_repr(self) -> str:
-        """The settings that are not learned."""
-        values = {name: getattr(self, name) for name in self._names}
-        return ", ".join(f"{n}={v!r}" for n, v in values.items() if not isinstance(v, nn.Module))
