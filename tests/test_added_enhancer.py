@@ -9,42 +9,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pages import blocks
 from patience import python
 
-MODULE = '''
-"""An S-shaped curve of the gray level."""
-
-from __future__ import annotations
-
-import torch
-from torch import Tensor
-
-from facelight import _check
-from facelight._graph import one_node
-from facelight.enhance import _luminance
-from facelight.enhance.modules import EnhancerModule
-
-__all__ = ["SCurve", "s_curve"]
-
-
-@one_node
-def s_curve(x: Tensor, gain: float = 8.0, *, luminance_only: bool = False) -> Tensor:
-    """Spread the middle of the gray scale: 1 / (1 + exp(-gain (x - 1/2))).
-
-    >>> s_curve(torch.full((1, 1, 1), 0.5))
-    tensor([[[0.5000]]])
-    """
-    x = _check.images(x)
-    return _luminance.apply(lambda y: torch.sigmoid(gain * (y - 0.5)), x, luminance_only)
-
-
-class SCurve(EnhancerModule):
-    """An S-shaped curve: `s_curve`."""
-
-    function = staticmethod(s_curve)
-'''.lstrip()
+MODULE, LINE = blocks("howto.md")["Add an enhancer"]
+LINE = LINE.splitlines()[1] + "\n"  # below the name of its file
 CURVE = "torch.sigmoid(gain * (y - 0.5))"
-LINE = "from facelight.enhance.s_curve import *\n"
 # What asks for an enhancer by its name, and what asks whether all are there.
 FILES = {
     "test_enhance": "s_curve or covered",
