@@ -72,9 +72,8 @@ def shifted_nearest(gallery: Tensor, labels: Tensor, probes: Tensor, *, reach: i
     height, width = gallery.shape[-2:]
     rows, columns = height - 2 * reach, width - 2 * reach
     if reach < 0 or rows < 1 or columns < 1:
-        raise ValueError(
-            f"reach: expected 0 to {(min(height, width) - 1) // 2} for pictures of {height}x{width}, got {reach}"
-        )
+        most = (min(height, width) - 1) // 2
+        raise ValueError(f"reach: expected 0 to {most} for pictures of {height}x{width}, got {reach}")
     inner = directions(probes[..., reach : reach + rows, reach : reach + columns], center=True)
     best = torch.full((len(probes),), -torch.inf, dtype=inner.dtype)
     found = torch.zeros(len(probes), dtype=torch.long)
@@ -290,8 +289,8 @@ def _principal(gallery: Tensor, variance: float, whiten: bool = False) -> Any:
         raise ValueError(f"variance: expected a share in (0, 1], got {variance}")
     if bool((gallery == gallery[0]).all()):
         raise ValueError("gallery: all pictures are equal, so there is no principal component: give different pictures")
-    kept = variance if variance < 1 else min(len(gallery) - 1, gallery[0].numel())
-    return PCA(kept, whiten=whiten, svd_solver="full").fit(_rows(gallery))
+    every = min(len(gallery) - 1, gallery[0].numel())
+    return PCA(variance if variance < 1 else every, whiten=whiten, svd_solver="full").fit(_rows(gallery))
 
 
 def _nearest_in(space: Callable[[np.ndarray], np.ndarray], gallery: Tensor, labels: Tensor, probes: Tensor) -> Tensor:
