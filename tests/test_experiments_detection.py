@@ -10,7 +10,7 @@ from torch import Tensor
 
 from facelight import detect, illumination
 from facelight.data import LandmarkFaces, LitFaces
-from facelight_lab import results
+from facelight_lab import experiments, results
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.recognition import detection
 from facelight_lab.recognition.detection import Detection
@@ -129,9 +129,9 @@ def test_laptop_records(
     monkeypatch.setattr(detection, "configs", lambda profile: runs)
     monkeypatch.setattr(detection, "load", lambda dataset: scenes if dataset == "scenes" else crops)
     monkeypatch.setenv("FACELIGHT_RESULTS", str(tmp_path))
-    records = detection.run("laptop")
-    monkeypatch.setattr(detection, "load", None)  # would fail if it were needed
-    assert detection.run("laptop") == records
+    records = experiments.run("detection", "laptop")
+    monkeypatch.setattr(detection, "load", lambda dataset: pytest.fail("loaded again"))
+    assert experiments.run("detection", "laptop") == records
     assert results.find("detection", runs[0]) == records[0]
     assert [r.data["count"] for r in records] == [3, 3]
     assert records[0].data["split"] == "every picture whose index is a multiple of 2"

@@ -286,7 +286,7 @@ def test_laptop_records_and_skips(faces: LitFaces, monkeypatch: pytest.MonkeyPat
     records = experiments.run("learned", "laptop")
     assert len(list(tmp_path.rglob("*.json"))) == 4
     assert [item.seed for item in records] == [0, 0, 1, 0]
-    monkeypatch.setattr(learned, "load", None)  # would fail if it were needed
+    monkeypatch.setattr(learned, "load", lambda dataset: pytest.fail("loaded again"))
     assert experiments.run("learned", "laptop") == records
     assert records[1].config["enhancer"]["settings"] == dict(CLAHE.settings)
     assert records[1].data["split"] == "4 people for training, 3 for validation, 3 for test, seed 0"

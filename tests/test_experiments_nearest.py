@@ -98,7 +98,7 @@ def test_laptop_records_and_skips(faces: LitFaces, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.iterdir()) == []
     records = experiments.run("nearest", "laptop")
     assert len(list(tmp_path.rglob("*.json"))) == 2
-    monkeypatch.setattr(nearest, "load", None)  # would fail if it were needed
+    monkeypatch.setattr(nearest, "load", lambda dataset: pytest.fail("loaded again"))
     assert experiments.run("nearest", "laptop") == records
     assert results.find("nearest", runs[1]) == records[1]
     assert records[1].config == {
