@@ -8,33 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pages import blocks
 from patience import python
 
-MODULE = '''
-"""The square root of light, as a camera's noise asks for."""
-
-from __future__ import annotations
-
-import torch
-from torch import Tensor, nn
-
-from facelight import _check
-
-
-class SquareRoot(nn.Module):
-    """Take the square root of light: `sqrt(x + 1/255)`, with the same noise of photons everywhere.
-
-    >>> SquareRoot()(torch.zeros(1, 1, 1, 1))
-    tensor([[[[0.0626]]]])
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W), float >= 0."""
-        return torch.sqrt(_check.non_negative(x) + 1 / 255)
-'''.lstrip()
+MODULE, LINE, _ = blocks("howto.md")["Add a first layer"]
+LINE = LINE.partition("\n")[2]  # below the name of its file
 FORMULA = "torch.sqrt(_check.non_negative(x) + 1 / 255)"
 IMPORT = "from facelight.layers.square_root import SquareRoot\n"
-LINE = '    "square root": Variant(before=SquareRoot),\n'
 # What asks for a first layer by its name, and what asks whether all are there.
 FILES = {
     "test_stems": "square",

@@ -1,4 +1,4 @@
-"""The page on additions: its code runs as it stands. The enhancer's is tried by test_added_enhancer.py."""
+"""The page on additions: its code runs as it stands. Enhancer and first layer go into a copy in test_added_*.py."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_enhancer() -> None:
 
 def test_a_first_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     module, line, use = PAGE["Add a first layer"]
-    kind = run(module, "facelight.layers.root")["SquareRoot"]
+    kind = run(module, "facelight.layers.square_root")["SquareRoot"]
     entry = eval("{" + line + "}", {"Variant": stems.Variant, "SquareRoot": kind})
     for name, variant in entry.items():
         monkeypatch.setitem(stems.VARIANTS, name, variant)
