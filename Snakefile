@@ -22,7 +22,7 @@ THREADS = int(config.get("threads", 1))  # the records of the book were measured
 MEMORY = int(config.get("memory", 4000))  # MB
 MINUTES = int(config.get("minutes", 240))  # of a run that resembles no recorded one
 FACELIGHT = shlex.split(config.get("command", f"{shlex.quote(sys.executable)} -m facelight_lab.command"))
-NAMES = ("FACELIGHT_DATA", "FACELIGHT_RESULTS", "FACELIGHT_CACHE")
+NAMES = ("FACELIGHT_DATA", "FACELIGHT_RESULTS", "FACELIGHT_CACHE")  # where jobs inherit nothing, they are told
 
 
 def asked(*words):
@@ -35,7 +35,7 @@ def inside(folder):
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-FOLDER, RUNS = os.environ.get("FACELIGHT_RESULTS", "book/results"), {}
+FOLDER, RUNS = inside(os.environ.get("FACELIGHT_RESULTS", "book/results")), {}
 if workflow.is_main_process or GPUS > 1:  # a job need not ask, unless its command depends on the answer
     answer = json.loads(asked(*FACELIGHT, "list", *EXPERIMENTS, "--profile", PROFILE, "--missing", "--json"))
     FOLDER, RUNS = inside(answer["folder"]), {run["key"]: run for run in answer["runs"]}
