@@ -131,7 +131,7 @@ def test_an_engine_that_was_killed_starts_again_and_leaves_to_its_jobs_what_they
 
 # --- a real SLURM
 
-SMALL = "learned,recognition"  # in profile smoke, eight runs together
+SMALL = "learned,recognition"  # in profile book, eight runs together
 CLUSTER = ["--executor", "slurm", "--jobs", "4", "--slurm-status-command", "squeue", "--slurm-no-account"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "5", "--slurm-keep-successful-logs"]  # for a test
 
@@ -158,7 +158,7 @@ class Story:
         self.engines: list[subprocess.Popen[bytes]] = []
 
     def engine(self) -> subprocess.Popen[bytes]:
-        words = command(self.folder, *CLUSTER, *QUICK, profile="smoke", experiments=SMALL, memory=2000)
+        words = command(self.folder, *CLUSTER, *QUICK, profile="book", experiments=SMALL, memory=2000)
         self.logs.append(self.folder / f"engine{len(self.logs)}.log")
         with self.logs[-1].open("w") as log:
             return subprocess.Popen(
@@ -212,7 +212,7 @@ def test_on_slurm_through_kills_of_a_job_and_of_the_engine_the_records_are_those
         monkeypatch.setenv(name, "1")
     start = time.monotonic()
     for name in SMALL.split(","):
-        lab("run", name, "--profile", "smoke", "--save", FACELIGHT_RESULTS=str(tmp_path / "plain"))
+        lab("run", name, "--profile", "book", "--save", FACELIGHT_RESULTS=str(tmp_path / "plain"))
     plain = {path.name: without_times(path) for path in (tmp_path / "plain").glob("*/*.json")}
     assert len(plain) == 8
     times = {"plain": time.monotonic() - start}
