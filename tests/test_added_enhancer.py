@@ -93,7 +93,7 @@ def test_the_documentation_lists_it(copy: Path) -> None:
     pytest.importorskip("sphinx")
     write(copy)
     directive = ".. automodule:: facelight.enhance\n   :members:\n"
-    assert any(directive in page.read_text() for page in (copy / "book").glob("*.md"))
+    assert any(directive in page.read_text() for page in (copy / "book").rglob("*.md"))
     page = copy / "page"
     page.mkdir()
     (page / "index.rst").write_text(directive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -22,7 +23,8 @@ CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 
 def pages() -> list[str]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
+    chapters = [entry for part in toc["parts"] for entry in part["chapters"]]
+    return [toc["root"], *(page["file"] for entry in chapters for page in (entry, *entry.get("sections", ())))]
 
 
 def tracked() -> list[Path]:
@@ -33,6 +35,26 @@ def tracked() -> list[Path]:
 def test_every_page_of_the_table_of_contents_exists_and_every_page_is_in_it():
     listed = {ROOT / f"{page}.md" for page in pages()}
     assert listed == set((ROOT / "book").rglob("*.md"))
+
+
+# Not listed by itself: what is listed as part of another module, and what only its neighbors call.
+WITHIN = {
+    "facelight": ("augment.", "checkpoints", "enhance.", "illumination.", "layers.", "metrics.", "precision", "recipe"),
+    "facelight_lab": ("enhancement.learnable", "recognition.patterns", "recognition.scoring"),
+}
+
+
+def test_every_public_module_is_in_the_reference_once_on_one_page():
+    pages = (page.read_text() for page in (ROOT / "book").glob("api/*.md"))
+    listed = [name for page in pages for name in re.findall(r"^\.\. automodule:: (\S+)", page, re.M)]
+    assert len(listed) == len(set(listed))
+    assert [name for name in listed if importlib.util.find_spec(name) is None] == []
+    for package, parts in WITHIN.items():
+        for path in (ROOT / "lib" / package).rglob("[!_]*.py"):
+            name = ".".join(path.relative_to(ROOT / "lib" / package).with_suffix("").parts)
+            assert name.startswith(parts) or f"{package}.{name}" in listed, (
+                f"{package}.{name} is on no page of book/api"
+            )
 
 
 def test_citation_file_is_complete_and_agrees_with_the_package():

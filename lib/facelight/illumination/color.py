@@ -77,9 +77,8 @@ def to_gray(x: Tensor) -> Tensor:
     >>> to_gray(torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1))
     tensor([[[0.5925]]])
 
-    Source: ITU-R BT.601-7 (2011).
-    Differs from `kornia.color.rgb_to_grayscale` in the last digit: that one fuses products and sums. One color of 8-bit
-        images in a thousand lies halfway between two gray levels, where the last digit decides about the level.
+    Source: ITU-R BT.601-7 (2011). `kornia.color.rgb_to_grayscale` differs in the last digit: it fuses products and sums.
+        One color of 8-bit images in a thousand lies halfway between two gray levels, where the last digit decides.
     """
     x = _check.images(x, channels=(1, 3))
     return x if x.shape[-3] == 1 else luma(_check.precise(x)).to(x.dtype)
