@@ -97,6 +97,14 @@ def test_a_package_imports_what_its_installation_brings():
                 assert room(wanted) in there | EXTRAS.get(named, set()), f"{module} imports {wanted}"
 
 
+def test_files_are_short_and_the_library_is_thin():
+    """Lines in all for a file; for the library those that are not blank."""
+    texts = {module: path.read_text(encoding="utf-8").splitlines() for module, path in FILES.items()}
+    assert {module: len(lines) for module, lines in texts.items() if len(lines) > 300} == {}
+    library = [line for module, lines in texts.items() if room(module) == "facelight" for line in lines]
+    assert sum(bool(line.strip()) for line in library) <= 7000
+
+
 def test_nothing_is_installed_that_nothing_imports():
     used = {(room(module), room(wanted)) for module in FILES for wanted, _ in imports_of(module)}
     chapters = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("[0-9]*.md"))

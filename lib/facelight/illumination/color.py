@@ -77,7 +77,7 @@ def to_gray(x: Tensor) -> Tensor:
     >>> to_gray(torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1))
     tensor([[[0.5925]]])
 
-    Source: ITU-R BT.601-7 (2011). `kornia.color.rgb_to_grayscale` differs in the last digit: it fuses products and sums.
+    Source: ITU-R BT.601-7 (2011). `kornia.color.rgb_to_grayscale` differs in the last digit: it adds otherwise.
         One color of 8-bit images in a thousand lies halfway between two gray levels, where the last digit decides.
     """
     x = _check.images(x, channels=(1, 3))
