@@ -128,8 +128,9 @@ def _landscape(config: Learned, train: LitFaces, validation: LitFaces) -> Found:
     limits = torch.logspace(math.log10(LOWEST), math.log10(HIGHEST), config.steps + 1).tolist()
     curve: dict[str, list[float]] = {"clip_limit": limits}
     for exact in (False, True):
-        settings = [config.enhancer.but(clip_limit=c, exact=exact) for c in limits]
-        seen = [evaluate(enhancer, validation, config.temperature) for enhancer in settings]
+        seen = [
+            evaluate(config.enhancer.but(clip_limit=c, exact=exact), validation, config.temperature) for c in limits
+        ]
         curve |= {f"{k}_exact" if exact else k: [s[k] for s in seen] for k in ("rate", "loss")}
     return None, {"learned": {}, "curve": curve, "images": 2 * len(limits) * len(validation)}
 

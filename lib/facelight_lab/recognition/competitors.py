@@ -224,7 +224,8 @@ def kernel_ridge_values(
 
     Args:
         gallery, labels, probes: see `recognize`.
-        cell, radii: see `lbp_histograms`; one histogram for each radius, in pixels.
+        cell: see `lbp_histograms`.
+        radii: of the circles, in pixels.
         gamma: > 0; of squared distances, which are at most 2.
         alpha: > 0, strength of the regularization.
 
