@@ -68,3 +68,10 @@ def test_show_prints_title_and_table_without_names_of_axes(capsys):
     tables.show(WIDE, "wide")
     assert "variant" not in capsys.readouterr().out
     assert WIDE.index.names == ["variant", "seed"]
+
+
+def test_what_is_said_is_markdown_in_paragraphs(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    tables.say("- one", "- **two**")
+    assert [text.data for text in shown] == ["- one\n\n- **two**"]

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facelight_lab.frames import frame, rates, recorded, wide
     from facelight_lab.statistics import spread, versus
-    from facelight_lab.tables import beside_paper, differences, show, table, verdicts
+    from facelight_lab.tables import beside_paper, differences, say, show, table, verdicts
 
 _HOMES = {
     "frames": ("frame", "rates", "recorded", "wide"),
     "statistics": ("spread", "versus"),
-    "tables": ("beside_paper", "differences", "show", "table", "verdicts"),
+    "tables": ("beside_paper", "differences", "say", "show", "table", "verdicts"),
 }
 __all__ = [
     "beside_paper",
@@ -26,6 +26,7 @@ __all__ = [
     "frame",
     "rates",
     "recorded",
+    "say",
     "show",
     "spread",
     "table",

@@ -82,6 +82,12 @@ def image_grid(
     return figure
 
 
+def outline(axes: Axes, box: Tensor, color: str, line: str = "-") -> None:
+    """Draw a box (4,), x_min, y_min, x_max, y_max in pixels, in one of `COLORS` or in any other color."""
+    x0, y0, x1, y1 = box.tolist()
+    axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], line, color=COLORS.get(color, color), marker="", lw=1.3)
+
+
 def factor_axis(axes: Axes, factors: Sequence[float]) -> None:
     """Make x logarithmic, with ticks at these factors and nowhere else.
 

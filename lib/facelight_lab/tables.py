@@ -130,3 +130,10 @@ def show(table: pd.DataFrame | Mapping[str, Mapping[str, Any]], title: str) -> N
     frame = frame.copy()
     frame.index.names, frame.columns.names = [None] * frame.index.nlevels, [None] * frame.columns.nlevels
     print(f"{title}\n{frame.to_string(na_rep=NOTHING)}\n")
+
+
+def say(*paragraphs: str) -> None:
+    """Show text whose numbers a cell has computed, as Markdown: paragraphs, or items that begin with "- "."""
+    from IPython.display import Markdown, display
+
+    display(Markdown("\n\n".join(paragraphs)))
