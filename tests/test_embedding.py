@@ -214,5 +214,5 @@ def test_laptop_learns_once_for_each_seed_and_set() -> None:
         for dataset, protocol in (("yaleb", "subset 1"), ("yaleb", "one image"), ("pie", "one flash")):
             some = [r for r in runs if (r.start, r.dataset, r.protocol) == (start, dataset, protocol)]
             assert {r.seed for r in some} == set(embedding.SEEDS)
-    taught = {(r.start, r.people, r.pictures, r.seed, r.enhancer, r.network) for r in runs}
-    assert len(taught) == 2 * len(embedding.SEEDS)  # the rest of a configuration does not decide what is learned first
+    first = {(r.start, r.people, r.pictures, r.seed, r.enhancer, r.network) for r in runs}
+    assert len(first) == 2 * len(embedding.SEEDS)  # the rest of a configuration does not decide what is learned first

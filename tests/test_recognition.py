@@ -310,7 +310,7 @@ def test_no_run_twice(profile: str) -> None:
 def test_every_run_fits_its_data(profile: str) -> None:
     """Protocols, seeds and methods: LDA needs two pictures of someone; a seed stands only where something is drawn."""
     for run in recognition.configs(profile):
-        of_set = recognition.PIE_PROTOCOLS if run.dataset == "pie" else recognition.LIT
+        of_set = recognition.PIE_PROTOCOLS if run.dataset == "pie" else recognition.YALE_PROTOCOLS
         assert run.protocol in of_set
         assert run.seed in recognition.SEEDS
         assert run.seed == 0 or run.protocol in recognition.DRAWN or run.network is not None
@@ -324,7 +324,7 @@ def test_laptop_covers_what_the_book_tells() -> None:
     patterns = [run for run in runs if run.methods == ("kernel ridge",) and run.network is None]
     both = [(run.dataset, run.protocol, run.seed) for run in runs if run.methods and run.network]
     assert both == [("pie", "random", seed) for seed in recognition.SEEDS]
-    assert {(run.dataset, run.protocol) for run in patterns} >= {("yaleb", p) for p in recognition.LIT} | {
+    assert {(run.dataset, run.protocol) for run in patterns} >= {("yaleb", p) for p in recognition.YALE_PROTOCOLS} | {
         ("pie", p) for p in recognition.PIE_PROTOCOLS
     }
     classical = [run for run in runs if run.network is None and run not in offsets and run not in patterns]
@@ -364,7 +364,7 @@ def test_laptop_has_first_layers_that_ignore_the_light_in_three_protocols() -> N
         if run.network.variant in recognition.BEYOND
     }
     assert found == {
-        (s, p, seed) for s in recognition.BEYOND for p in recognition.LIT[:3] for seed in recognition.SEEDS
+        (s, p, seed) for s in recognition.BEYOND for p in recognition.YALE_PROTOCOLS[:3] for seed in recognition.SEEDS
     }
 
 
@@ -376,7 +376,7 @@ def test_laptop_has_the_networks_of_the_book_with_one_budget() -> None:
     assert variants == {*recognition.FIRST_LAYERS, *recognition.BEYOND}
     behind = [run.enhancer for run in random if run.network.variant == "linear"]
     assert all(FAMILY[label] in behind for label in recognition.COMPARED)
-    for protocol in recognition.LIT[:3]:
+    for protocol in recognition.YALE_PROTOCOLS[:3]:
         four = [r for r in runs if (r.protocol, r.seed) == (protocol, 0) and "relight" not in r.network.changes]
         assert len(four) >= 4
     pairs = {(str(run.enhancer), run.network.variant, "relight" in run.network.changes) for run in runs
@@ -437,7 +437,7 @@ def test_book_runs_everything_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(recognition, "load", lambda dataset: pytest.fail("loaded again"))
     records = experiments.run("recognition", "book")
     assert list(tmp_path.iterdir()) == []
-    assert [record.config["protocol"] for record in records] == [*recognition.LIT, "random"]
+    assert [record.config["protocol"] for record in records] == [*recognition.YALE_PROTOCOLS, "random"]
     assert [record.data["split"] for record in records][:2] == ["random, seed 0", "subset 1, seed 0"]
     for record in records[:4]:
         assert record.metrics.keys() == {*record.config["methods"], "trained_on", "fingerprint"}

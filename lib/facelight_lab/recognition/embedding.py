@@ -33,7 +33,7 @@ ENHANCER = FAMILY["local contrast"]
 NETWORK = Network(
     "resnet18_c4", recipe=train.Recipe(epochs=12, batch=64, learning_rate=2e-3, weight_decay=0.05, warmup=0.05)
 )
-TAUGHT = {"people": 100, "lights": 38}  # 2,400 and 2,432 pictures
+RENDERED = {"people": 100, "lights": 38}  # 2,400 and 2,432 pictures
 UNSEEN = (
     ("yaleb", "subset 1", (64, 56)),
     ("yaleb", "one image", (64, 56)),
@@ -138,8 +138,8 @@ def started(config: Embedding, checkpoint: Path | None = None) -> nn.Module:
             faces = synthetic.lights(config.people, seed=config.seed, size=(64, 56))
         else:
             faces = synthetic.people(config.people, config.pictures, seed=config.seed)
-        taught, _ = trained(model, config, config.network.recipe, faces.image, faces.identity, checkpoint)
-        return {name: value.cpu().numpy() for name, value in taught.state_dict().items() if ".fc." not in name}
+        learned, _ = trained(model, config, config.network.recipe, faces.image, faces.identity, checkpoint)
+        return {name: value.cpu().numpy() for name, value in learned.state_dict().items() if ".fc." not in name}
 
     arrays = cache.cached("embedding", what, make).arrays
     body = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
@@ -218,7 +218,7 @@ def _small() -> Iterable[Embedding]:
 
 def _unseen() -> Iterable[Embedding]:
     """Real people whom the network has never seen."""
-    for seed, (start, people), (dataset, protocol, size) in product(SEEDS, TAUGHT.items(), UNSEEN):
+    for seed, (start, people), (dataset, protocol, size) in product(SEEDS, RENDERED.items(), UNSEEN):
         yield Embedding(
             dataset, protocol, enhancer=ENHANCER, seed=seed, size=size, start=start, people=people, network=NETWORK
         )

@@ -26,7 +26,7 @@ DATASETS = ("yaleb", "pie", "synthetic")
 PEOPLE = 38  # rendered, as many as in Extended Yale B
 FEW_PEOPLE = 12
 SEEDS = (0, 1, 2)
-LIT = ("random", "subset 1", "held-out lights", "one image")
+YALE_PROTOCOLS = ("random", "subset 1", "held-out lights", "one image")
 PIE_PROTOCOLS = ("random", "one flash", "room light")
 DRAWN = ("random", "held-out lights", "one flash")  # protocols that depend on the seed
 FEW = ("Input", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB", "Tan-Triggs", "local contrast")
@@ -155,7 +155,7 @@ def configs(profile: str) -> list[Recognition]:
 def _small() -> Iterable[Recognition]:
     """Every kind of run once, on a few rendered faces."""
     net = Network(recipe=train.Recipe(epochs=2, batch=16))
-    for protocol in LIT:
+    for protocol in YALE_PROTOCOLS:
         yield Recognition(
             "synthetic", protocol, FAMILY["Tan-Triggs"], methods=_methods(protocol, patterns=True), size=(48, 42)
         )
@@ -169,7 +169,7 @@ def _classical() -> Iterable[Recognition]:
         ("pie", FEW, (32, 32)),
         ("synthetic", FEW, (96, 84)),
     ):
-        for protocol in PIE_PROTOCOLS if dataset == "pie" else LIT:
+        for protocol in PIE_PROTOCOLS if dataset == "pie" else YALE_PROTOCOLS:
             for seed in SEEDS if protocol in DRAWN else SEEDS[:1]:
                 for label in labels:
                     methods = _methods(protocol, patterns=label in FEW and dataset == "yaleb")
@@ -199,7 +199,7 @@ def _offsets() -> Iterable[Recognition]:
 
 def _patterns() -> Iterable[Recognition]:
     """A kernel on local binary patterns, which need no enhancer."""
-    for dataset, of_set, size in (("yaleb", LIT, (96, 84)), ("pie", PIE_PROTOCOLS, (64, 64))):
+    for dataset, of_set, size in (("yaleb", YALE_PROTOCOLS, (96, 84)), ("pie", PIE_PROTOCOLS, (64, 64))):
         for protocol in of_set:
             for seed in SEEDS if protocol in DRAWN else SEEDS[:1]:
                 yield Recognition(dataset, protocol, Enhancer(), seed, size, methods=("kernel ridge",))
@@ -210,7 +210,7 @@ def _networks() -> Iterable[Recognition]:
     plain, invariant = _network("linear"), _network(ZERO_PADDED)
     kinds = [(FAMILY[label], plain) for label in ("Input", "M-CLAHE 0.01, MATLAB", "local contrast")]
     kinds.append((Enhancer(), invariant))
-    for protocol, seed, (enhancer, network) in product(LIT, SEEDS, kinds):
+    for protocol, seed, (enhancer, network) in product(YALE_PROTOCOLS, SEEDS, kinds):
         if protocol == "one image":  # one step of 38 pictures an epoch
             network = replace(network, recipe=MANY_EPOCHS)
         yield Recognition("yaleb", protocol, enhancer, seed, SMALL, network=network)
@@ -225,7 +225,7 @@ def _networks() -> Iterable[Recognition]:
 
 def _beyond() -> Iterable[Recognition]:
     """First layers that ignore the light, with the budget of the others."""
-    for seed, protocol, variant in product(SEEDS, LIT[:3], BEYOND):
+    for seed, protocol, variant in product(SEEDS, YALE_PROTOCOLS[:3], BEYOND):
         yield Recognition("yaleb", protocol, Enhancer(), seed, SMALL, network=_network(variant))
 
 
