@@ -90,3 +90,23 @@ def test_ranges_reach_from_the_least_to_the_greatest_run_around_the_mean(axes):
     assert axes.containers[1][0].get_marker() == "s"
     assert axes.containers[1][0].get_xdata()[0] == pytest.approx(0.2)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["x1", "/6"]
+
+
+def test_curves_are_labeled_lines_without_markers_over_one_x(axes):
+    lines = {"rising": [1.0, 2.0], "falling": [2.0, 1.0]}
+    plot.curves(axes, [1, 10], lines, styles={"falling": {"color": "black"}}, xscale="log", ylabel="y (m)")
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[1, 1], [10, 2]], [[1, 2], [10, 1]]]
+    assert {line.get_marker() for line in axes.lines} == {""}
+    assert axes.lines[1].get_color() == "black" != axes.lines[0].get_color()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(lines)
+    assert (axes.get_xscale(), axes.get_ylabel()) == ("log", "y (m)")
+
+
+def test_curves_do_without_a_legend(axes):
+    plot.curves(axes, [0, 1], {"alone": [0, 1]}, legend=False)
+    assert axes.get_legend() is None
+
+
+def test_a_legend_of_curves_has_a_title(axes):
+    plot.curves(axes, [0, 1], {"two": [0, 2]}, legend={"title": "slope"})
+    assert axes.get_legend().get_title().get_text() == "slope"

@@ -17,6 +17,7 @@ with extra("book"):
     import textalloc
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 # Okabe and Ito (2008): eight colors that readers with any color vision can tell apart.
 COLORS = {
@@ -86,6 +87,37 @@ def outline(axes: Axes, box: Tensor, color: str, line: str = "-") -> None:
     """Draw a box (4,), x_min, y_min, x_max, y_max in pixels, in one of `COLORS` or in any other color."""
     x0, y0, x1, y1 = box.tolist()
     axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], line, color=COLORS.get(color, color), marker="", lw=1.3)
+
+
+def curves(
+    axes: Axes,
+    x: ArrayLike,
+    lines: Mapping[str, ArrayLike],
+    *,
+    styles: Mapping[str, Mapping[str, Any]] | None = None,
+    legend: bool | Mapping[str, Any] = True,
+    **settings: Any,
+) -> None:
+    """Draw labeled lines over one x, without markers, and say what the axes are.
+
+    Args:
+        axes: to draw on.
+        x: (N,), of every line.
+        lines: label -> y, (N,).
+        styles: label -> keywords of that line, such as `{"color": "black"}`.
+        legend: whether there is one; or how, as `Axes.legend` takes it: loc, title, ncols, ...
+        settings: as `Axes.set` takes them: xlabel, ylim, xscale, ...
+
+    >>> figure, axes = plt.subplots()
+    >>> curves(axes, [0, 1], {"y = x": [0, 1]}, xlabel="x")
+    >>> axes.get_legend().get_texts()[0].get_text()
+    'y = x'
+    """
+    for label, y in lines.items():
+        axes.plot(x, y, **({"marker": "", "label": label} | dict((styles or {}).get(label, {}))))
+    axes.set(**settings)
+    if legend:
+        axes.legend(**(legend if isinstance(legend, Mapping) else {}))
 
 
 def factor_axis(axes: Axes, factors: Sequence[float]) -> None:
