@@ -26,7 +26,7 @@ def process(_app: Any, _what: str, _name: str, _object: Any, _options: Any, line
     """Rewrite the lines of one docstring in place, before its sections are read; differences are a paragraph."""
     found = []
     for line in lines:
-        if line.startswith("Differs from the paper:"):
+        if line.startswith("Differs from"):
             found.append("")
         found.append(plain_to_rst(line))
     lines[:] = found
