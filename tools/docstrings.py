@@ -23,10 +23,10 @@ def plain_to_rst(line: str) -> str:
 
 
 def process(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
-    """Rewrite the lines of one docstring in place, before its sections are read; differences are a paragraph."""
+    """Rewrite the lines of one docstring in place, before its sections are read; differences are paragraphs."""
     found = []
     for line in lines:
-        if line.startswith("Differs from"):
+        if line.startswith(("Differs from", "Elsewhere:")):
             found.append("")
         found.append(plain_to_rst(line))
     lines[:] = found
