@@ -133,3 +133,16 @@ def test_the_lab_offers_its_names_without_importing_them():
     assert not any(importlib.util.find_spec(f"facelight_lab.{name}") for name in lab.__all__)  # would hide it
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         lab.nothing
+
+
+def test_named_runs_have_a_row_each_and_the_values_asked_for(tmp_path):
+    for limit, value in ((1, 0.5), (2, None)):
+        metrics = {"rate": value, "by_subset": {"4": 7 * limit}}
+        results.save(results.record("toy", {"limit": limit}, metrics, data=DATA, seconds=0), tmp_path)
+    runs = results.named("toy", {("b", 2): {"limit": 2}, ("a", 1): {"limit": 1}}, folder=tmp_path)
+    found = lab.measured(runs, {("S4", "n"): "by_subset/4", ("", "rate"): "rate"})
+    assert found.index.tolist() == [("b", 2), ("a", 1)]
+    assert found[("S4", "n")].tolist() == [14, 7]
+    assert math.isnan(found.loc[("b", 2), ("", "rate")])
+    with pytest.raises(FileNotFoundError, match=r"run 'c' of 'toy' is not recorded: `facelight run toy"):
+        results.named("toy", {"c": {"limit": 3}}, folder=tmp_path)

@@ -110,3 +110,10 @@ def test_curves_do_without_a_legend(axes):
 def test_a_legend_of_curves_has_a_title(axes):
     plot.curves(axes, [0, 1], {"two": [0, 2]}, legend={"title": "slope"})
     assert axes.get_legend().get_title().get_text() == "slope"
+
+
+def test_a_frame_is_drawn_as_curves_and_each_point_has_a_mark_where_asked(axes):
+    with plt.rc_context({"lines.marker": "s"}):
+        plot.curves(axes, [1, 2], pd.DataFrame({"a": [3, 4], "b": [5, 6]}), markers=True)
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[3, 4], [5, 6]]
+    assert {line.get_marker() for line in axes.lines} == {"s"}

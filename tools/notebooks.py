@@ -31,7 +31,6 @@ SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "show", "displa
 AS_THEY_ARE = (
     "01_theory",
     "02_losses_metrics",
-    "03_preprocessing",
     "04_differentiable",
     "06_landmarks",
 )

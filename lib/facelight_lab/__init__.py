@@ -11,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facelight_lab.frames import frame, rates, recorded, wide
+    from facelight_lab.frames import frame, measured, rates, recorded, wide
     from facelight_lab.statistics import spread, versus
     from facelight_lab.tables import beside_paper, differences, say, show, table, verdicts
 
 _HOMES = {
-    "frames": ("frame", "rates", "recorded", "wide"),
+    "frames": ("frame", "measured", "rates", "recorded", "wide"),
     "statistics": ("spread", "versus"),
     "tables": ("beside_paper", "differences", "say", "show", "table", "verdicts"),
 }
@@ -24,6 +24,7 @@ __all__ = [
     "beside_paper",
     "differences",
     "frame",
+    "measured",
     "rates",
     "recorded",
     "say",

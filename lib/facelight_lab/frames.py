@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -95,6 +96,27 @@ def frame(*experiments: str, folder: Path | None = None, **values: str) -> pd.Da
     for name in values:
         found[name] = [cell.get(name) for cell in cells.values()]
     return pd.concat([settings.iloc[places].reset_index(drop=True), found], axis=1)
+
+
+def measured(runs: Mapping[Any, Record], values: Mapping[Any, str]) -> pd.DataFrame:
+    """What named runs measured: a row a label, in the order given, and a column a value.
+
+    Args:
+        runs: label -> record, see `results.named`; labels that are tuples make an index of several levels.
+        values: name of a column -> where in the metrics it lies, level by level, such as "rate_by_subset/4". What was
+            recorded as None is NaN.
+
+    Raises:
+        KeyError: nothing lies there.
+    """
+
+    def at(metrics: Any, path: str) -> float:
+        for level in path.split("/"):
+            metrics = metrics[level]
+        return math.nan if metrics is None else float(metrics)
+
+    rows = [[at(item.metrics, path) for path in values.values()] for item in runs.values()]
+    return pd.DataFrame(rows, index=pd.Index(list(runs)), columns=pd.Index(list(values)))
 
 
 def wide(

@@ -92,19 +92,21 @@ def outline(axes: Axes, box: Tensor, color: str, line: str = "-") -> None:
 def curves(
     axes: Axes,
     x: ArrayLike,
-    lines: Mapping[str, ArrayLike],
+    lines: Mapping[str, ArrayLike] | pd.DataFrame,
     *,
     styles: Mapping[str, Mapping[str, Any]] | None = None,
+    markers: bool = False,
     legend: bool | Mapping[str, Any] = True,
     **settings: Any,
 ) -> None:
-    """Draw labeled lines over one x, without markers, and say what the axes are.
+    """Draw labeled lines over one x, and say what the axes are.
 
     Args:
         axes: to draw on.
         x: (N,), of every line.
-        lines: label -> y, (N,).
+        lines: label -> y, (N,); a frame's columns are such.
         styles: label -> keywords of that line, such as `{"color": "black"}`.
+        markers: whether a mark stands at each point.
         legend: whether there is one; or how, as `Axes.legend` takes it: loc, title, ncols, ...
         settings: as `Axes.set` takes them: xlabel, ylim, xscale, ...
 
@@ -114,7 +116,8 @@ def curves(
     'y = x'
     """
     for label, y in lines.items():
-        axes.plot(x, y, **({"marker": "", "label": label} | dict((styles or {}).get(label, {}))))
+        style = dict((styles or {}).get(str(label), {}))
+        axes.plot(x, y, label=label, **(style if markers else {"marker": "", **style}))
     axes.set(**settings)
     if legend:
         axes.legend(**(legend if isinstance(legend, Mapping) else {}))

@@ -50,20 +50,24 @@ class Preprocessing:
             raise ValueError(f"every: expected at least 1, got {self.every}")
 
 
-def per_image(config: Preprocessing, images: Tensor) -> dict[str, Tensor]:
-    """Each of `SCORES` of the enhanced images, shape (N,), for images (N, 1, H, W), uint8.
+def scores(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Each of `SCORES` of enhanced images y that were x, both (*, C, H, W) in [0, 1], shape (*,).
 
     PSNR in decibels, AMBE and contrast in gray levels, entropy in bits per pixel. PSNR, AMBE, SSIM and noise
     amplification compare with the image itself. Enhanced images are rounded to gray levels for their entropy only.
     """
+    compared = (metrics.psnr(x, y), metrics.ambe(x, y), metrics.ssim(x, y))
+    own = (metrics.rms_contrast(y), metrics.entropy(y))
+    return dict(zip(SCORES, (*compared, *own, metrics.noise_amplification(x, y)), strict=True))
 
-    def score(x: Tensor) -> Tensor:
-        y = config.enhancer(x)
-        compared = (metrics.psnr(x, y), metrics.ambe(x, y), metrics.ssim(x, y))
-        own = (metrics.rms_contrast(y), metrics.entropy(y))
-        return torch.stack([*compared, *own, metrics.noise_amplification(x, y)]).double()
 
-    return dict(zip(SCORES, in_parts(score, images, config.size), strict=True))
+def per_image(config: Preprocessing, images: Tensor) -> dict[str, Tensor]:
+    """Each of the `scores` of the images (N, 1, H, W), uint8, after the enhancer, shape (N,), float64."""
+
+    def stacked(x: Tensor) -> Tensor:
+        return torch.stack(list(scores(x, config.enhancer(x)).values())).double()
+
+    return dict(zip(SCORES, in_parts(stacked, images, config.size), strict=True))
 
 
 def measure(config: Preprocessing, faces: LitFaces) -> dict[str, Any]:
@@ -74,8 +78,8 @@ def measure(config: Preprocessing, faces: LitFaces) -> dict[str, Any]:
     20 log10(255 / AMBE) over the images that changed and whose mean did, `bound_of_means` that of the mean AMBE;
     `exceeded` counts images whose PSNR is above their own bound.
     """
-    scores = per_image(config, faces.image)
-    psnr, ambe = scores["psnr"], scores["ambe"]
+    each = per_image(config, faces.image)
+    psnr, ambe = each["psnr"], each["ambe"]
     bound = metrics.psnr_bound(ambe)
     shifted = psnr.isfinite() & bound.isfinite()
     subset = {int(s): faces.subset == s for s in faces.subset.unique()}
@@ -84,9 +88,9 @@ def measure(config: Preprocessing, faces: LitFaces) -> dict[str, Any]:
         "bound_of_means": _mean(metrics.psnr_bound(ambe.mean())) if shifted.any() else None,
         "exceeded": int((psnr > bound + 1e-3)[shifted].sum()),
         "unchanged": int((~psnr.isfinite()).sum()),
-        "busy": int(scores["noise_amplification"].isnan().sum()),
+        "busy": int(each["noise_amplification"].isnan().sum()),
     }
-    for name, values in scores.items():
+    for name, values in each.items():
         known = values.isfinite()
         found |= {
             name: _mean(values[known]),

@@ -1,6 +1,6 @@
 """Measured evidence: `records` keeps runs with their provenance; `facelight_lab.frame` reads them."""
 
-from facelight_lab.results.records import Record, commit, find, key, load, record, root, save
+from facelight_lab.results.records import Record, commit, find, key, load, named, record, root, save
 from facelight_lab.statistics import PairedDifference, paired_difference, summary
 from facelight_lab.statistics import spread as format_spread
 from facelight_lab.tables import beside_paper
@@ -14,6 +14,7 @@ __all__ = [
     "format_spread",
     "key",
     "load",
+    "named",
     "paired_difference",
     "record",
     "root",

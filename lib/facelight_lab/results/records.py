@@ -169,6 +169,24 @@ def find(experiment: str, config: Any, seed: int | None = None, folder: Path | N
     return _read(path) if path.is_file() else None
 
 
+def named(
+    experiment: str, configs: Mapping[Any, Any], seed: int | None = None, folder: Path | None = None
+) -> dict[Any, Record]:
+    """The records of runs by their labels; `configs`: label -> configuration.
+
+    Raises:
+        FileNotFoundError: a run is not recorded.
+    """
+    found = {}
+    for label, config in configs.items():
+        item = find(experiment, config, seed, folder)
+        if item is None:
+            advice = f"`facelight run {experiment} --profile laptop` would measure it"
+            raise FileNotFoundError(f"run {label!r} of {experiment!r} is not recorded: {advice}")
+        found[label] = item
+    return found
+
+
 def _folder(folder: Path | None) -> Path:
     return root() if folder is None else _files.expanded(folder, "folder")
 

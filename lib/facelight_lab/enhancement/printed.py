@@ -1,0 +1,137 @@
+"""The M-CLAHE paper's printed numbers, and the recorded runs that stand beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from facelight import enhance
+from facelight._extras import extra
+from facelight_lab import results
+from facelight_lab.enhancement.preprocessing import BLOCKS, CLIP_LIMITS, SIZES, Preprocessing, figure_9, grids, table_3
+from facelight_lab.enhancers import FAMILY, Enhancer, clahe, modified_clahe
+from facelight_lab.frames import measured
+
+with extra("book"):
+    import pandas as pd
+
+TABLES_1_AND_2 = pd.DataFrame(
+    {
+        "AMBE": [4.19, 4.07, 18.79, 34.42, 7.28, 7.07, 23.68, 45.92],
+        "PSNR": [41.92, 45.26, 27.11, 24.30, 31.77, 34.32, 20.56, 18.43],
+    },
+    index=pd.MultiIndex.from_product([["yaleb", "pie"], ["CLAHE", "M-CLAHE", "BBHE", "GBIE"]]),
+)
+"""AMBE in gray levels and PSNR in dB, for each data set and enhancer."""
+
+TABLE_3 = {
+    "yaleb": {
+        "CLAHE": [16.57, 18.91, 19.95, 17.24, 16.36, 15.19, 11.28],
+        "M-CLAHE": [18.71, 20.19, 21.92, 18.53, 16.73, 15.66, 12.39],
+    },
+    "pie": {
+        "CLAHE": [17.11, 18.05, 19.35, 17.22, 16.00, 15.06, 11.13],
+        "M-CLAHE": [17.80, 18.99, 20.95, 17.93, 16.28, 15.15, 11.55],
+    },
+}
+"""PSNR in dB for each of `preprocessing.BLOCKS`."""
+
+STANDS_FOR = {
+    "CLAHE": "CLAHE 0.01, MATLAB",
+    "M-CLAHE": "M-CLAHE 0.01, MATLAB",
+    "BBHE": "BBHE",
+    "GBIE": "GBIE, G to 255",
+}
+"""Enhancer of the paper -> ours in `enhancers.FAMILY`. Of the first two, the limit of Table 3 is taken."""
+
+NAMES = {"CLAHE": "clahe", "M-CLAHE": "modified_clahe", "BBHE": "bbhe", "GBIE": "gbie"}
+"""Enhancer of the paper -> function of `facelight.enhance`."""
+
+
+def runs(
+    dataset: str, enhancers: Mapping[str, Enhancer], *, size: tuple[int, int] | None = None, every: int = 1
+) -> dict[str, results.Record]:
+    """The recorded runs of some enhancers on a data set, by the labels of the enhancers; see `Preprocessing`."""
+    return results.named("preprocessing", {n: Preprocessing(dataset, e, size, every) for n, e in enhancers.items()})
+
+
+def beside_ours(dataset: str) -> pd.DataFrame:
+    """Tables 1 and 2 beside ours, a row for every enhancer of `FAMILY`.
+
+    Columns: AMBE, `paper` and `ours`; PSNR, `paper`, `ours`, its standard deviation over pictures, and `bound`, that of
+    the mean AMBE. The paper's enhancers stand where `STANDS_FOR` says.
+    """
+    columns = {("AMBE", "ours"): "ambe", ("PSNR", "ours"): "psnr", ("PSNR", "sd"): "psnr_sd"}
+    table = measured(runs(dataset, FAMILY), columns | {("PSNR", "bound"): "bound_of_means"})
+    for place, score in ((0, "AMBE"), (2, "PSNR")):
+        table.insert(place, (score, "paper"), TABLES_1_AND_2.loc[dataset, score].rename(index=STANDS_FOR))
+    return table
+
+
+def near_identity() -> pd.DataFrame:
+    """CLAHE and M-CLAHE at clip limit 0 on Extended Yale B, a row for each size of the pictures.
+
+    Columns: the steepest slope that a table may have; PSNR and AMBE of both.
+    """
+    sizes = {"192x168": (None, 1, 24 * 22), "299x299": ((299, 299), 4, 38 * 38), "480x640": ((480, 640), 8, 60 * 80)}
+    rows = {}
+    for name, (size, every, pixels) in sizes.items():
+        found = runs("yaleb", {"CLAHE": clahe(0.0), "M-CLAHE": modified_clahe(0.0)}, size=size, every=every)
+        slope = 255 * enhance.clip_count(0.0, pixels, "matlab") / pixels
+        scores = measured(found, {"PSNR": "psnr", "AMBE": "ambe"}).T.unstack()
+        rows[name] = {("", "steepest slope"): slope, **scores}
+    return pd.DataFrame(rows).T
+
+
+def clip_limits(dataset: str) -> pd.DataFrame:
+    """Figure 9, measured: PSNR in dB, a row for each clip limit, a column for each enhancer and convention.
+
+    The limits are MATLAB's; OpenCV's are 1 + 255 times as large, which leaves about the same count in a bin.
+    """
+    psnr = measured(results.named("preprocessing", dict(enumerate(figure_9(dataset)))), {"psnr": "psnr"})
+    names = [f"{name}, {convention}" for name in ("CLAHE", "M-CLAHE") for convention in ("matlab", "opencv")]
+    return pd.DataFrame(psnr.to_numpy().reshape(-1, len(names)), index=CLIP_LIMITS, columns=names)
+
+
+def block_sizes(dataset: str) -> pd.DataFrame:
+    """Table 3 and ours: PSNR in dB of both enhancers for each block size, as the paper has it and read in two ways.
+
+    Columns: enhancer, and `paper`, `tiles` (a number of tiles) or `pixels` (of a tile); and the steepest slope that a
+    table of gray levels may have. NaN where the picture does not allow that block size.
+    """
+    every = {config.enhancer.settings["grid_size"]: config.every for config in table_3(dataset)}
+    places = grids(*SIZES[dataset])
+    columns = {}
+    for name, make in (("CLAHE", clahe), ("M-CLAHE", modified_clahe)):
+        columns[(name, "paper")] = pd.Series(TABLE_3[dataset][name], BLOCKS)
+        configs = {at: Preprocessing(dataset, make(grid_size=grid), every=every[grid]) for at, grid in places.items()}
+        psnr = measured(results.named("preprocessing", configs), {"psnr": "psnr"})["psnr"]
+        columns |= {(name, reading): psnr[reading] for reading in ("tiles", "pixels")}
+    slopes = {block: _steepest(dataset, block) for reading, block in places if reading == "tiles"}
+    columns[("slope", "tiles")] = pd.Series(slopes)
+    return pd.DataFrame(columns, index=pd.Index(BLOCKS, name="block"))
+
+
+def nearest_settings() -> pd.DataFrame:
+    """Of all recorded settings of each enhancer, the one whose PSNR is nearest the one of Table 2, and its AMBE.
+
+    Columns: AMBE and PSNR, each `paper` and `nearest`; `of`, so many settings; and the setting.
+    """
+    rows = {}
+    every_run = results.load("preprocessing")
+    for (dataset, name), printed in TABLES_1_AND_2.iterrows():
+        tried = [r for r in every_run if (r.config["dataset"], r.config["enhancer"]["name"]) == (dataset, NAMES[name])]
+        best = min(tried, key=lambda run: abs(run.metrics["psnr"] - printed["PSNR"]))
+        setting = [*best.config["enhancer"]["settings"].values(), best.config["size"]]
+        row = {
+            (k, of): v for k in printed.index for of, v in (("paper", printed[k]), ("nearest", best.metrics[k.lower()]))
+        }
+        row |= {("", "of"): len(tried), ("", "setting"): ", ".join(str(v) for v in setting if v is not None)}
+        rows[(dataset, name)] = row
+    return pd.DataFrame(rows).T.infer_objects()
+
+
+def _steepest(dataset: str, tiles: int) -> float:
+    """Steepest slope of a table at clip limit 0.01, tiles of even size as MATLAB makes them."""
+    pixels = math.prod(-(-size // tiles // 2) * 2 for size in SIZES[dataset])
+    return 255 * enhance.clip_count(0.01, pixels, "matlab") / pixels

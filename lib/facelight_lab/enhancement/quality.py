@@ -1,0 +1,160 @@
+"""Scores of enhanced pictures against what the enhancers do for recognition: the frame and its figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
+
+from facelight._extras import extra
+from facelight_lab import plot
+from facelight_lab.enhancement import preprocessing
+from facelight_lab.enhancers import FAMILY, SIGNED
+from facelight_lab.frames import measured
+from facelight_lab.results import Record
+
+with extra("book"):
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SCORES = {
+    "PSNR": "psnr",
+    "AMBE": "ambe",
+    "SSIM": "ssim",
+    "contrast": "contrast",
+    "entropy": "entropy",
+    "noise": "noise_amplification",
+}
+"""Score in tables and figures -> name in the records of `preprocessing`."""
+
+HARD = ("4", "5")
+"""Subsets with the light far to the side."""
+
+# What decides a pixel's new value: enhancers, marker, color.
+GROUPS = {
+    "nothing": (("identity",), "X", "black"),
+    "one curve": (("gamma", "log_stretch", "gbie"), "o", "sky"),
+    "one histogram": (("equalize", "bbhe"), "s", "orange"),
+    "histograms of tiles": (("ahe", "clahe", "modified_clahe"), "^", "green"),
+    "neighbors": (SIGNED, "D", "red"),
+}
+
+
+UNITS = {"SSIM": "", "contrast": " (levels)", "entropy": " (bits)", "noise": " gain", "noise / contrast": ""}
+
+
+def hard(runs: Mapping[str, Record], metric: str, counts: Record) -> pd.Series:
+    """A metric over the pictures of subsets 4 and 5 together.
+
+    Args:
+        runs: label -> record with `<metric>_by_subset`.
+        metric: its name.
+        counts: record of `nearest` that says how many pictures each subset has.
+    """
+    n = pd.Series({s: counts.metrics["n_by_subset"][s] for s in HARD})
+    return (measured(runs, {s: f"{metric}_by_subset/{s}" for s in HARD}) * n).sum(axis=1, skipna=False) / n.sum()
+
+
+def recognized(runs: Mapping[str, Record]) -> pd.Series:
+    """Per cent of the pictures in subsets 4 and 5 that are given their right name; runs of `nearest`."""
+    return 100 * hard(runs, "rate", next(iter(runs.values())))
+
+
+def with_intervals(runs: Mapping[str, Record]) -> pd.DataFrame:
+    """Per cent recognized in each subset with its 95 % interval, as text; runs of `nearest`."""
+    rows = {}
+    for name, item in runs.items():
+        rate, low, high = (item.metrics[f"{part}_by_subset"] for part in ("rate", "low", "high"))
+        rows[name] = {f"S{s}": f"{100 * rate[s]:.3g} [{100 * low[s]:.0f}–{100 * high[s]:.0f}]" for s in rate}
+    return pd.DataFrame(rows).T
+
+
+def scores(x: Tensor, y: Tensor) -> dict[str, float]:
+    """Each of `SCORES` of one picture y (C, H, W) that was x, in [0, 1]."""
+    found = preprocessing.scores(x, y)
+    return {title: found[name].item() for title, name in SCORES.items()}
+
+
+def per_contrast(frame: pd.DataFrame, unchanged: str) -> pd.DataFrame:
+    """The frame with the column "noise / contrast": the noise, less what is only a gain in contrast.
+
+    Args:
+        frame: with `noise`, an amplification, and `contrast`.
+        unchanged: its row for the picture as it was.
+    """
+    gain = frame["contrast"] / frame.loc[unchanged, "contrast"]
+    return frame.assign(**{"noise / contrast": frame["noise"] / gain})
+
+
+def compared(scored: Mapping[str, Record], named: Mapping[str, Record], *, only_hard: bool = False) -> pd.DataFrame:
+    """Every score of each enhancer, and the share recognized; the unchanged input has infinite PSNR.
+
+    Args:
+        scored: enhancer -> run of `preprocessing`, "Input" among them.
+        named: enhancer -> run of `nearest`.
+        only_hard: whether scores are taken over subsets 4 and 5 only.
+
+    Returns:
+        Columns: the `SCORES`; "noise / contrast", see `per_contrast`; "recognized", per cent.
+    """
+    if only_hard:
+        frame = pd.DataFrame({title: hard(scored, score, named["Input"]) for title, score in SCORES.items()})
+    else:
+        frame = measured(scored, SCORES)
+    frame.loc["Input", "PSNR"] = math.inf
+    return per_contrast(frame, "Input").assign(recognized=recognized(named))
+
+
+def rank_correlations(frame: pd.DataFrame) -> pd.Series:
+    """Spearman's correlation of each score with the share recognized, see `compared`."""
+    return frame.rank().corr()["recognized"].drop("recognized")
+
+
+def draw(axes: Axes, frame: pd.DataFrame, score: str, labels: Collection[str] = ()) -> None:
+    """One score against recognition; infinity stands at the right, behind a gap.
+
+    Args:
+        axes: to draw on, with its title and labels.
+        frame: see `compared`, of enhancers of `FAMILY`.
+        score: a column of it.
+        labels: the enhancers whose names are written.
+    """
+    x, y = frame[score].copy(), frame["recognized"]
+    top, least = x[x < math.inf].max(), x.min()
+    place = top + 0.2 * (top - least)
+    x[x == math.inf] = place
+    for group, (members, marker, color) in GROUPS.items():
+        of = [name for name in frame.index if FAMILY[name].name in members]
+        axes.plot(x[of], y[of], marker, color=plot.COLORS[color], mec="black", mew=0.5, label=group)
+    width = x.max() - least
+    axes.set(ylim=(-12, 112), xlim=(least - 0.09 * width, x.max() + 0.12 * width))
+    plot.label_points(axes, list(x), list(y), [name if name in labels else "" for name in frame.index], size=7.8)
+    if math.inf in frame[score].to_numpy():
+        ticks = [tick for tick in axes.get_xticks() if least - 2 < tick <= top + 1]
+        axes.set_xticks([*ticks, place], [*(f"{tick:g}" for tick in ticks), "∞"])
+        options = {"ha": "center", "va": "center", "fontsize": 13, "backgroundcolor": "white"}
+        axes.text((top + place) / 2, axes.get_ylim()[0], "//", **options)
+
+
+def figure(frame: pd.DataFrame, title: str) -> Figure:
+    """Every enhancer by every score but AMBE and by what it does for recognition, with the rank correlations.
+
+    Args:
+        frame: see `compared`.
+        title: on which pictures.
+    """
+    drawn, axes = plt.subplot_mosaic("AAAAA;BCDEF", figsize=(7.3, 7.6), height_ratios=[2.8, 1])
+    rho = rank_correlations(frame).map(lambda r: f"ρ = {r:+.2f}".replace("-", "−"))
+    for place, (score, unit) in zip("BCDEF", UNITS.items(), strict=True):
+        axes[place].set(xlabel=score + unit, title=rho[score])
+        draw(axes[place], frame, score, ("Input",))
+        axes[place].tick_params(labelleft=place == "B")
+    axes["B"].set_ylabel("recognized (%)")
+    axes["A"].set(title=f"{title}: {rho['PSNR']}", ylabel="recognized in subsets 4 and 5 (%)")
+    axes["A"].set_xlabel("PSNR against the input (dB); the paper's criterion: higher is better →")
+    draw(axes["A"], frame, "PSNR", tuple(frame.index))
+    axes["A"].legend(title="a new value comes from", loc="upper right")
+    return drawn
