@@ -192,7 +192,7 @@ def test_the_advice_fits_a_name_that_is_an_expression() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (torch.uint8, r"got torch.uint8: divide 8-bit images by 255, x.float\(\) / 255$"),
+        (torch.uint8, r"got torch.uint8: divide 8-bit images by 255, x.float\(\) / 255 or torchvision's v2.ToDtype"),
         (torch.uint16, r"got torch.uint16: divide 16-bit images by 65535, x.float\(\) / 65535$"),
         (torch.int16, r"got torch.int16: convert it with x.float\(\), and divide images of 16 bits by 65535"),
         (torch.int32, r"got torch.int32: convert it with x.float\(\), and divide images of 16 bits by 65535"),
