@@ -29,7 +29,6 @@ WIDTH = "--line-length=100"  # of the code of chapters: what a page shows withou
 LAYOUT = ("--config", "format.skip-magic-trailing-comma=true")  # a list takes as few lines as it can
 SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "show", "display")
 AS_THEY_ARE = (
-    "01_theory",
     "02_losses_metrics",
     "04_differentiable",
     "06_landmarks",
