@@ -30,7 +30,6 @@ LAYOUT = ("--config", "format.skip-magic-trailing-comma=true")  # a list takes a
 SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "show", "display")
 AS_THEY_ARE = (
     "02_losses_metrics",
-    "04_differentiable",
     "06_landmarks",
 )
 """Chapters whose code Ruff does not look at yet."""
