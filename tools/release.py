@@ -80,9 +80,11 @@ def names_of(root: Path, tree: str, files: set[str], path: str) -> set[str]:
     """The names at the top level of a module in a tree of git: of its stub where it has one, and its public ones."""
     path = next((p for p in (f"{path}/__init__.pyi", f"{path}/__init__.py", f"{path}.py") if p in files), "")
     names: set[str] = set()
-    for node in ast.parse(git(root, "show", f"{tree}:{path}")).body if path else ():
-        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":  # in the stub of the library
-            names |= names_of(root, tree, files, f"{path.rpartition('/')[0]}/{str(node.module).replace('.', '/')}")
+    body = ast.parse(git(root, "show", f"{tree}:{path}")).body if path else []
+    for node in [*body, *(inner for block in body if isinstance(block, ast.With | ast.If) for inner in block.body)]:
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            folder = path.rpartition("/")[0] if node.level else "lib"
+            names |= names_of(root, tree, files, f"{folder}/{str(node.module).replace('.', '/')}")
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {part.asname or part.name for part in node.names}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):

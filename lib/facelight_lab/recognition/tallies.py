@@ -60,7 +60,8 @@ def intervals(right: pd.Series, count: pd.Series) -> pd.Series:
     >>> intervals(pd.Series([9]), pd.Series([10])).tolist()
     ['59.6–98.2']
     """
-    from scipy.stats import binomtest
+    with extra("book"):
+        from scipy.stats import binomtest
 
     both = zip(right, count, strict=True)
     limits = [binomtest(k, n).proportion_ci(0.95, method="wilson") for k, n in both]
