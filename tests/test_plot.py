@@ -92,6 +92,15 @@ def test_ranges_reach_from_the_least_to_the_greatest_run_around_the_mean(axes):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["x1", "/6"]
 
 
+def test_a_band_is_the_mean_within_the_range_over_runs(axes):
+    values = pd.DataFrame({"x1": [1.0, 2.0, 6.0], "/6": [4.0, 4.0, 7.0]})
+    plot.band(axes, [1, 6], {"a": values})
+    (line,), (shade,) = axes.lines, axes.collections
+    assert (line.get_xydata().tolist(), line.get_label()) == ([[1, 3], [6, 5]], "a")
+    corners = {tuple(corner) for corner in shade.get_paths()[0].vertices.tolist()}
+    assert corners == {(1, 1), (1, 6), (6, 4), (6, 7)}
+
+
 def test_curves_are_labeled_lines_without_markers_over_one_x(axes):
     lines = {"rising": [1.0, 2.0], "falling": [2.0, 1.0]}
     plot.curves(axes, [1, 10], lines, styles={"falling": {"color": "black"}}, xscale="log", ylabel="y (m)")

@@ -96,6 +96,12 @@ def test_text_has_signs():
     assert interval(-0.25, 0.75).text(2) == "+0.25 [-0.25, +0.75]"
 
 
+def test_text_may_tell_the_exact_test():
+    d = statistics.paired_difference([1.0, 2.0, 4.0], [0.0, 0.0, 0.0])
+    assert d.text(0, exact=True) == d.text(0) + " 0.25"  # two of the eight ways to set signs
+    assert statistics.versus(pd.Series([1.0]), pd.Series([2.0])).text(exact=True) == "–"
+
+
 def test_verdict_is_one_rule():
     assert interval(-2, -1).verdict() == "better"
     assert interval(-2, -1).verdict("higher") == "worse"

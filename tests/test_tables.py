@@ -38,6 +38,8 @@ def test_differences_are_paired_by_seed():
     expected = statistics.paired_difference([1.0, 3.0], [2.0, 2.5]).text()
     assert found.loc["x1"].tolist() == [expected, "–", "–"]
     assert found.loc["/6", "a - b"] == "–"
+    exact = tables.differences(WIDE, {"a - b": ("a", "b")}, exact=True)
+    assert exact.loc["x1", "a - b"] == expected + " 1.00"
     relative = tables.differences(WIDE, {"a / b": ("a", "b")}, relative=True, digits=1)
     assert relative.loc["x1", "a / b"].startswith("-15.0 [")  # (50 % + 120 %) / 2
 

@@ -28,8 +28,6 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "--line-length=100"  # of the code of chapters: what a page shows without scrolling
 LAYOUT = ("--config", "format.skip-magic-trailing-comma=true")  # a list takes as few lines as it can
 SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "show", "display")
-AS_THEY_ARE = ("06_landmarks",)
-"""Chapters whose code Ruff does not look at yet."""
 
 
 def convert(chapter: Path) -> nbformat.NotebookNode:
@@ -188,14 +186,13 @@ def main() -> int:
     for chapter in sorted((ROOT / "book").glob("[0-9][0-9]_*.md")):
         target = ROOT / "notebooks" / f"{chapter.stem}.ipynb"
         if options.action == "format":
-            if chapter.stem not in AS_THEY_ARE:
-                with _files.whole(chapter) as part:
-                    part.write(laid_out(chapter).encode())
+            with _files.whole(chapter) as part:
+                part.write(laid_out(chapter).encode())
             continue
         wrong = problems(chapter, target)
         if options.action == "check":
             said = [f"{target.relative_to(ROOT)} {problem}: make notebooks" for problem in wrong]
-            said += [] if chapter.stem in AS_THEY_ARE else faults(chapter)
+            said += faults(chapter)
             print("".join(f"{line}\n" for line in said), end="")
             failed |= bool(said)
         elif wrong or options.all:

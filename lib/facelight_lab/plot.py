@@ -152,6 +152,19 @@ def ranges(axes: Axes, tables: Mapping[str, pd.DataFrame], marks: Mapping[str, s
         axes.set_xticks(range(values.shape[1]), labels=[str(name) for name in values])
 
 
+def band(axes: Axes, at: Sequence[float], tables: Mapping[str, pd.DataFrame]) -> None:
+    """For each method a curve, the mean over seeds, with the range over them shaded.
+
+    Args:
+        axes: to draw on.
+        at: where each column belongs on the axis of x.
+        tables: label -> a row for each run and a column for each light, see `frames.wide`.
+    """
+    for label, values in tables.items():
+        axes.plot(at, values.mean(), marker="", label=label)
+        axes.fill_between(at, values.min(), values.max(), alpha=0.2, lw=0)
+
+
 def legend_below(figure: Figure, columns: int) -> None:
     """Write one legend for all panels below them: each label once, in a figure with constrained layout.
 

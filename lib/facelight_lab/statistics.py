@@ -71,10 +71,16 @@ class PairedDifference:
     p_permutation: float
     n: int
 
-    def text(self, digits: int = 2) -> str:
-        """Mean and interval, `+0.20 [+0.10, +0.30]`; a dash with fewer than two pairs."""
+    def text(self, digits: int = 2, *, exact: bool = False) -> str:
+        """Mean and interval, `+0.20 [+0.10, +0.30]`; a dash with fewer than two pairs.
+
+        Args:
+            digits: decimals.
+            exact: whether the p of the exact sign-flip test follows.
+        """
         numbers = (f"{value:+.{digits}f}" for value in (self.mean, self.low, self.high))
-        return NOTHING if self.n < 2 else "{} [{}, {}]".format(*numbers)
+        test = f" {self.p_permutation:.2f}" if exact else ""
+        return NOTHING if self.n < 2 else "{} [{}, {}]".format(*numbers) + test
 
     def verdict(self, better: str = "lower", at_most: float | None = None) -> str:
         """The book's one rule: "better" or "worse" where the whole interval is on one side of 0, else "level".

@@ -54,7 +54,12 @@ def table(
 
 
 def differences(
-    wide: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], *, relative: bool = False, digits: int = 2
+    wide: pd.DataFrame,
+    pairs: Mapping[str, tuple[str, str]],
+    *,
+    relative: bool = False,
+    digits: int = 2,
+    exact: bool = False,
 ) -> pd.DataFrame:
     """Paired differences with their intervals, for each light a row and for each pair of methods a column.
 
@@ -63,13 +68,14 @@ def differences(
         pairs: title -> ours and base.
         relative: how many per cent ours is above the base, see `versus`.
         digits: decimals.
+        exact: whether the p of the exact sign-flip test follows.
     """
 
     def of(name: str) -> pd.DataFrame:
         return wide[wide.index.get_level_values(0) == name].droplevel(0)
 
     found = {title: versus(of(ours), of(base), relative=relative) for title, (ours, base) in pairs.items()}
-    return pd.DataFrame(found).map(lambda d: d.text(digits))
+    return pd.DataFrame(found).map(lambda d: d.text(digits, exact=exact))
 
 
 def verdicts(
