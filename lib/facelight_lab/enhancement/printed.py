@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from facelight import enhance
 from facelight._extras import extra
@@ -64,7 +66,7 @@ def beside_ours(dataset: str) -> pd.DataFrame:
     columns = {("AMBE", "ours"): "ambe", ("PSNR", "ours"): "psnr", ("PSNR", "sd"): "psnr_sd"}
     table = measured(runs(dataset, FAMILY), columns | {("PSNR", "bound"): "bound_of_means"})
     for place, score in ((0, "AMBE"), (2, "PSNR")):
-        table.insert(place, (score, "paper"), TABLES_1_AND_2.loc[dataset, score].rename(index=STANDS_FOR))
+        table.insert(place, (score, "paper"), TABLES_1_AND_2.loc[dataset][score].rename(index=STANDS_FOR))
     return table
 
 
@@ -117,15 +119,17 @@ def nearest_settings() -> pd.DataFrame:
 
     Columns: AMBE and PSNR, each `paper` and `nearest`; `of`, so many settings; and the setting.
     """
-    rows = {}
+    rows: dict[tuple[str, str], dict[tuple[str, str], Any]] = {}
     every_run = results.load("preprocessing")
-    for (dataset, name), printed in TABLES_1_AND_2.iterrows():
+    for dataset, name in itertools.product(TABLE_3, NAMES):
+        printed = {score: float(TABLES_1_AND_2.loc[dataset][score][name]) for score in ("AMBE", "PSNR")}
         tried = [r for r in every_run if (r.config["dataset"], r.config["enhancer"]["name"]) == (dataset, NAMES[name])]
-        best = min(tried, key=lambda run: abs(run.metrics["psnr"] - printed["PSNR"]))
+        gaps = [abs(run.metrics["psnr"] - printed["PSNR"]) for run in tried]
+        best = tried[gaps.index(min(gaps))]
         setting = [*best.config["enhancer"]["settings"].values(), best.config["size"]]
-        row = {
-            (k, of): v for k in printed.index for of, v in (("paper", printed[k]), ("nearest", best.metrics[k.lower()]))
-        }
+        row: dict[tuple[str, str], Any] = {}
+        for score, value in printed.items():
+            row |= {(score, "paper"): value, (score, "nearest"): best.metrics[score.lower()]}
         row |= {("", "of"): len(tried), ("", "setting"): ", ".join(str(v) for v in setting if v is not None)}
         rows[(dataset, name)] = row
     return pd.DataFrame(rows).T.infer_objects()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -85,7 +86,7 @@ def per_contrast(frame: pd.DataFrame, unchanged: str) -> pd.DataFrame:
         frame: with `noise`, an amplification, and `contrast`.
         unchanged: its row for the picture as it was.
     """
-    gain = frame["contrast"] / frame.loc[unchanged, "contrast"]
+    gain = frame["contrast"] / frame["contrast"][unchanged]
     return frame.assign(**{"noise / contrast": frame["noise"] / gain})
 
 
@@ -135,7 +136,7 @@ def draw(axes: Axes, frame: pd.DataFrame, score: str, labels: Collection[str] = 
     if math.inf in frame[score].to_numpy():
         ticks = [tick for tick in axes.get_xticks() if least - 2 < tick <= top + 1]
         axes.set_xticks([*ticks, place], [*(f"{tick:g}" for tick in ticks), "∞"])
-        options = {"ha": "center", "va": "center", "fontsize": 13, "backgroundcolor": "white"}
+        options: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 13, "backgroundcolor": "white"}
         axes.text((top + place) / 2, axes.get_ylim()[0], "//", **options)
 
 
