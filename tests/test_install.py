@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Colab's packages in June 2026 (Python 3.12; github.com/googlecolab/backend-info); `weekly.yml` asks the newest list.
 COLAB = {
     "filelock": "3.29.0",
+    "ipython": "7.34.0",
     "matplotlib": "3.10.0",
     "numpy": "2.0.2",
     "opencv-python-headless": "4.13.0.92",

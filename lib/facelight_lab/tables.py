@@ -140,6 +140,7 @@ def show(table: pd.DataFrame | Mapping[str, Mapping[str, Any]], title: str) -> N
 
 def say(*paragraphs: str) -> None:
     """Show text whose numbers a cell has computed, as Markdown: paragraphs, or items that begin with "- "."""
-    from IPython.display import Markdown, display
+    with extra("book"):
+        from IPython.display import Markdown, display
 
     display(Markdown("\n\n".join(paragraphs)))
