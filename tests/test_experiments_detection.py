@@ -137,7 +137,7 @@ def test_laptop_records(
     assert records[0].data["split"] == "every picture whose index is a multiple of 2"
     assert records[1].data["split"] == "all pictures"
     assert records[1].config["enhancer"] == {"name": "equalize", "settings": {}}
-    assert set(records[0].metrics) == {*detection.SCORES, "fingerprint"}
+    assert set(records[0].metrics) == {*detection.SCORES}
 
 
 def test_profiles() -> None:

@@ -99,8 +99,8 @@ def test_a_record_says_which_precision_ran(native, monkeypatch):
     def ran(config):
         return results.record("toy", config, {}, data=data, seconds=1.0).provenance["precision"]
 
-    assert ran({"network": {"recipe": {"bf16": True}}}) == ("bfloat16" if native else "float32")
-    assert ran({"networks": [{"bf16": True}]}) == ("bfloat16" if native else "float32")
+    assert ran({"network": {"recipe": {"bf16": True}}}) == ("bfloat16, first layer float32" if native else "float32")
+    assert ran({"networks": [{"bf16": True}]}) == ("bfloat16, first layer float32" if native else "float32")
     assert ran({"network": {"recipe": {"bf16": False}}}) == "float32"
     assert ran({"clip_limit": 2.0}) == "float32"
 

@@ -440,7 +440,7 @@ def test_book_runs_everything_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch,
     assert [record.config["protocol"] for record in records] == [*recognition.YALE_PROTOCOLS, "random"]
     assert [record.data["split"] for record in records][:2] == ["random, seed 0", "subset 1, seed 0"]
     for record in records[:4]:
-        assert record.metrics.keys() == {*record.config["methods"], "trained_on", "fingerprint"}
+        assert record.metrics.keys() == {*record.config["methods"], "trained_on"}
         assert scoring.rate(record.metrics["ridge"]) > 0.5
     assert len(records[4].metrics["curve"]["loss"]) == 2
     assert sum(records[4].metrics["network"]["count"].values()) == 4 * 9

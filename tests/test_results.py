@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from facelight.data import pie, yaleb
-from facelight_lab import enhancers, experiments, results
+from facelight_lab import experiments, fingerprints, results
 from facelight_lab.enhancement import nearest, preprocessing
 from facelight_lab.enhancement.nearest import Nearest
-from facelight_lab.enhancers import FAMILY, Enhancer
+from facelight_lab.enhancers import FAMILY
 from facelight_lab.results import records
 
 W300 = "6378992f27b770d7cf6d374808eeb5f30cd6552eaf382d57819d12eebd8d038c"  # `face_sets.load("w300").sha256`
@@ -88,6 +88,31 @@ def test_lists_of_numbers_take_one_line_and_come_back_the_same(tmp_path):
     assert results.load("toy", tmp_path) == [item]
 
 
+def test_a_fingerprint_is_kept_with_the_commit_that_computed_it(repository, tmp_path):
+    item = toy(fingerprint={"steps": [np.float64(2.5), None]})
+    head = subprocess.check_output(["git", "-C", repository, "rev-parse", "HEAD"], text=True).strip()
+    assert item.fingerprint == {"values": {"steps": [2.5, None]}, "commit": head}
+    results.save(item, tmp_path)
+    assert results.load("toy", tmp_path) == [item]
+    assert toy().fingerprint is None
+
+
+@pytest.mark.parametrize(
+    ("today", "parts"),
+    [
+        ({"steps": [1.0 + 9e-7, 2e9], "enhancer": [100.04]}, []),
+        ({"steps": [1.0 + 3e-6, 2e9], "enhancer": [100.06]}, ["enhancer", "steps"]),
+        ({"steps": [1.0, 2e9 + 3e3], "enhancer": [100.0]}, ["steps"]),
+        ({"steps": [1.0, None], "enhancer": [100.0]}, ["steps"]),
+        ({"steps": [1.0], "enhancer": [100.0]}, ["steps"]),
+        ({"steps": [1.0, 2e9]}, ["enhancer"]),
+        ({"steps": [1.0, 2e9], "enhancer": [100.0], "names": [1.0]}, ["names"]),
+    ],
+)
+def test_fingerprints_differ_beyond_what_processors_do(today, parts):
+    assert results.differences({"steps": [1.0, 2e9], "enhancer": [100.0]}, today) == parts
+
+
 def test_interrupted_save_leaves_the_old_record(tmp_path, monkeypatch):
     results.save(toy({"score": 1.0}), tmp_path)
 
@@ -146,6 +171,8 @@ def test_root_says_what_to_do(tmp_path, monkeypatch):
 RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
 MODULES = {name: experiments.module(name) for name in experiments.EXPERIMENTS}
 CARRIED = {name: results.load(name, RESULTS) for name in MODULES}
+CONFIGS = {name: module.configs("laptop") for name, module in MODULES.items()}
+LOST = "62829af811a4beedb243c8282625f8ede7afdda3"  # not in the history: its runs are to be measured again
 every_experiment = pytest.mark.parametrize("experiment", MODULES)
 
 
@@ -157,7 +184,7 @@ def test_every_folder_of_records_belongs_to_an_experiment():
 def test_every_run_of_today_s_profile_is_recorded_and_no_other(experiment):
     wanted = {
         results.key(experiment, dataclasses.asdict(config), getattr(config, "seed", None))
-        for config in MODULES[experiment].configs("laptop")
+        for config in CONFIGS[experiment]
     }
     found = {item.key for item in CARRIED[experiment]}
     assert found == wanted, f"stale: rerun `facelight run {experiment} --profile laptop` and commit the records"
@@ -186,16 +213,26 @@ def test_records_were_measured_on_the_complete_sets():
         assert item.data["count"] == -(-count // every)
 
 
-def test_every_recorded_enhancer_still_does_the_same():
-    """A changed default or a changed rule shows on a fixed picture."""
-    seen = {}
-    for item in itertools.chain(
-        *(CARRIED[name] for name in CARRIED if name not in ("learned", "landmarks", "beyond", "tone"))
-    ):
-        enhancer = Enhancer(**item.config["enhancer"])
-        text = json.dumps(item.config["enhancer"], sort_keys=True)
-        seen[text] = seen.get(text) or enhancers.fingerprint(enhancer)
-        assert item.metrics["fingerprint"] == pytest.approx(seen[text], abs=0.05), f"stale: {text}"
+@every_experiment
+def test_today_s_code_has_the_numerics_of_every_record(experiment):
+    """Each variant is computed once: most records differ from another one in seed or data only."""
+    runs = {results.key(experiment, dataclasses.asdict(c), getattr(c, "seed", None)): c for c in CONFIGS[experiment]}
+    stale = {}
+    for item in CARRIED[experiment]:
+        if item.provenance["commit"] == LOST:
+            continue
+        assert item.fingerprint is not None, item.key
+        assert re.fullmatch(r"[0-9a-f]{40}", item.fingerprint["commit"])
+        differing = results.differences(item.fingerprint["values"], fingerprints.of(experiment, runs[item.key]))
+        stale |= {f"{item.key}.json": differing} if differing else {}
+    assert not stale, (
+        f"the code computes something else than what these runs of {experiment} were measured with: {stale}: delete "
+        f"the files from book/results/{experiment} and run `facelight run {experiment} --profile laptop`"
+    )
+
+
+def test_records_are_small():
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*.json")) < 5e6
 
 
 def test_no_recorded_picture_exceeds_its_bound():

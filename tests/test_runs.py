@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -246,6 +246,7 @@ def test_what_is_measured_need_not_be_saved(root: Path) -> None:
 def test_a_run_copies_the_record_of_its_equal_and_says_where_it_was_measured(root: Path) -> None:
     log: list[str] = []
     experiment = toys(TOYS[:4], names(log), same_as=lambda config: config.seed % 2)
+    experiment = replace(experiment, fingerprint=lambda config: {"steps": [float(config.seed)]})
     keys = list(experiment.runs())
     (later,) = measure_all(experiment, only=keys[2:3])
     path = root / "toy" / f"{later.key}.json"
@@ -256,15 +257,17 @@ def test_a_run_copies_the_record_of_its_equal_and_says_where_it_was_measured(roo
     assert log == ["c"]
     assert (first.config["name"], first.seed, first.metrics["score"]) == ("a", 0, 2)
     assert (first.data, first.provenance["commit"], first.provenance["seconds"]) == (later.data, "0" * 40, 0)
+    assert first.fingerprint == {"values": {"steps": [0.0]}, "commit": None}
 
 
-def test_nothing_is_copied_from_a_record_of_another_enhancer(root: Path) -> None:
+def test_nothing_is_copied_from_a_record_of_other_numerics(root: Path) -> None:
     log: list[str] = []
     experiment = toys(TOYS[:3], names(log), same_as=lambda config: config.seed % 2)
+    experiment = replace(experiment, fingerprint=lambda config: {"enhancer": [1.25 + config.seed]})
     (first,) = measure_all(experiment, only=list(experiment.runs())[:1])
     path = root / "toy" / f"{first.key}.json"
-    path.write_text(path.read_text().replace(json.dumps(first.metrics["fingerprint"][0]), "1.5"))
-    assert results.load("toy")[0].metrics["fingerprint"][0] == 1.5
+    path.write_text(path.read_text().replace("1.25", "1.5"))
+    assert results.load("toy")[0].fingerprint == {"values": {"enhancer": [1.5]}, "commit": None}
     assert scores(measure_all(experiment)) == [0, 1, 2]
     assert log == ["a", "b", "c"]
 

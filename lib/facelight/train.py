@@ -7,11 +7,13 @@ one seed see the very same batches.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +55,27 @@ def seed_everything(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+_CHOSEN: ContextVar[str | None] = ContextVar("device", default=None)
+
+
 def best_device() -> str:
-    """Name of the device to train on: "cuda" where there is one, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Name of the device to train on: that of `on_device`, else "cuda" where there is one, else "cpu"."""
+    return _CHOSEN.get() or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """Within it `best_device` is this one.
+
+    >>> with on_device("cpu"):
+    ...     best_device()
+    'cpu'
+    """
+    token = _CHOSEN.set(device)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
 
 
 def fit(

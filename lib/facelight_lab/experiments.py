@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
@@ -45,7 +47,14 @@ def named(experiment: str, profile: str) -> Experiment[Any, Any]:
     22
     """
     _check.one_of(profile, PROFILES, "profile")
-    return cast(Experiment[Any, Any], module(experiment).experiment(profile))
+    what = cast(Experiment[Any, Any], module(experiment).experiment(profile))
+    return replace(what, fingerprint=partial(_fingerprint, experiment))
+
+
+def _fingerprint(experiment: str, config: Any) -> Mapping[str, Any]:
+    from facelight_lab import fingerprints  # imports the experiments, each with its libraries
+
+    return fingerprints.of(experiment, config)
 
 
 def run(

@@ -18,14 +18,13 @@ from tqdm import tqdm
 
 from facelight import _locks, distributed, train
 from facelight_lab import results
-from facelight_lab.enhancers import fingerprint
 from facelight_lab.results import Record
 
 RECORDING = ("laptop", "full")  # the profiles whose runs are saved
 
 
 class Config(Protocol):
-    """The configuration of a run on a data set; where it has an `enhancer`, its fingerprint is recorded."""
+    """The configuration of a run on a data set."""
 
     @property
     def dataset(self) -> str:
@@ -64,6 +63,7 @@ class Experiment(Generic[C, Faces]):
         measure: metrics of a run on them, the split that it used, and the number of pictures of the set. It is given a
             folder for what an interrupted run continues from, not made yet, or None where nothing is kept.
         same_as: what equal runs have in common, of which only one is measured; default: no two runs are equal.
+        fingerprint: what stands for the numerics of a run, see `facelight_lab.fingerprints`; it is recorded with it.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Experiment(Generic[C, Faces]):
     load: Callable[[str], Faces]
     measure: Callable[[C, Faces, Path | None], Measured]
     same_as: Callable[[C], Hashable] | None = None
+    fingerprint: Callable[[C], Mapping[str, Any]] | None = None
 
     def runs(self) -> dict[str, C]:
         """The runs by the keys of their records, in order."""
@@ -104,6 +105,7 @@ def measure_all(experiment: Experiment[C, Faces], only: Collection[str] = (), sa
     """
     save = experiment.profile in RECORDING if save is None else save
     chosen = _chosen(experiment, only)
+    experiment = experiment if save else dataclasses.replace(experiment, fingerprint=None)
     if save:
         results.commit()  # what is wrong with git is said now, not after hours
     load = functools.cache(experiment.load)
@@ -234,12 +236,16 @@ def _measured(experiment: Experiment[C, Faces], config: C, load: Callable[[str],
 
 
 def _equal(experiment: Experiment[C, Faces], config: C) -> Record | None:
-    """A record of a run that comes out as this one does, unless its enhancer is another one today."""
+    """A record of a run that comes out as this one does, unless its numerics are others today."""
     for other in experiment.equals(config):
         item = saved(experiment.name, other)
-        if item is not None and item.metrics.get("fingerprint") == _fingerprint(other).get("fingerprint"):
+        if item is not None and (experiment.fingerprint is None or _unchanged(item, experiment.fingerprint(other))):
             return item
     return None
+
+
+def _unchanged(item: Record, today: Mapping[str, Any]) -> bool:
+    return item.fingerprint is not None and not results.differences(item.fingerprint["values"], today)
 
 
 def _copied(experiment: Experiment[C, Faces], config: C, same: Record) -> Record:
@@ -255,15 +261,11 @@ def _record(
     return results.record(
         experiment.name,
         config,
-        {**metrics, **_fingerprint(config)},
+        metrics,
         data=data,
         seconds=seconds,
         seed=getattr(config, "seed", None),
         device=getattr(config, "device", "cpu") + (f", {count} processes" if count > 1 else ""),
         command=f"facelight run {experiment.name} --profile {experiment.profile}",
+        fingerprint=None if experiment.fingerprint is None else experiment.fingerprint(config),
     )
-
-
-def _fingerprint(config: Any) -> dict[str, list[float]]:
-    enhancer = getattr(config, "enhancer", None)
-    return {} if enhancer is None else {"fingerprint": fingerprint(enhancer)}

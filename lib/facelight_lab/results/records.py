@@ -27,7 +27,7 @@ import numpy as np
 
 from facelight import _files, _machine
 
-SCHEMA = 1
+SCHEMA = 2
 SOURCE = Path(__file__)  # the commit that a record names is that of the checkout which holds this file
 _NAMES = "facelight torch torchvision kornia opencv-python-headless scikit-image numpy anny warp-lang"
 PACKAGES = tuple(_NAMES.split())
@@ -44,6 +44,8 @@ class Record:
         metrics: what was measured: numbers, or nested mappings and lists of numbers; None where undefined.
         data: `name`, `sha256`, `split` and `count` of what it was measured on.
         seed: seed of the run; None where nothing is random.
+        fingerprint: `values`, what `facelight_lab.fingerprints` says of the run's numerics, and `commit`, where that
+            was computed; None where nobody asked.
         provenance: `commit`, `clean`, `versions`, `python`, `machine`, `device`, `precision`, `threads`, `seconds`,
             `command` and `date` (UTC).
         schema: version of this layout.
@@ -55,6 +57,7 @@ class Record:
     data: Mapping[str, Any]
     seed: int | None
     provenance: Mapping[str, Any]
+    fingerprint: Mapping[str, Any] | None = None
     schema: int = SCHEMA
 
     @property
@@ -83,6 +86,7 @@ def record(
     seed: int | None = None,
     device: str = "cpu",
     command: str | None = None,
+    fingerprint: Mapping[str, Any] | None = None,
 ) -> Record:
     """A record of a run that has just ended, with its provenance filled in.
 
@@ -95,6 +99,7 @@ def record(
         seed: seed of the run, if anything in it is random.
         device: where it ran.
         command: how to run it again; default: the command line of this process.
+        fingerprint: of the run's numerics, computed by this very code, see `facelight_lab.fingerprints`.
 
     Raises:
         ValueError: a malformed name, missing keys in `data`, or an infinite metric.
@@ -104,14 +109,9 @@ def record(
     missing = {"name", "sha256", "split", "count"} - set(data)
     if missing:
         raise ValueError(f"data: the keys {sorted(missing)} are missing; say what the run was measured on")
-    return Record(
-        experiment,
-        _settings(config),
-        _plain(metrics),
-        _plain(data),
-        seed,
-        _provenance(seconds, device, command) | {"precision": _precision(_settings(config), device)},
-    )
+    provenance = _provenance(seconds, device, command) | {"precision": _precision(_settings(config), device)}
+    told = None if fingerprint is None else {"values": _plain(fingerprint), "commit": provenance["commit"]}
+    return Record(experiment, _settings(config), _plain(metrics), _plain(data), seed, provenance, told)
 
 
 def root() -> Path:
@@ -261,7 +261,10 @@ def _git(*words: str) -> str | None:
 
 
 def _precision(config: Any, device: str) -> str:
-    """In which precision networks ran: "bfloat16" where a recipe asks for it and the device computes in it."""
+    """In which precision networks ran: bfloat16 where a recipe asks for it and the device computes in it.
+
+    Records of runs before the first layers of all networks were kept in float32 say "bfloat16" alone.
+    """
     from facelight.precision import computes_in_bfloat16
 
     def asks(value: Any) -> bool:
@@ -269,7 +272,7 @@ def _precision(config: Any, device: str) -> str:
             return value.get("bf16") is True or any(map(asks, value.values()))
         return isinstance(value, list) and any(map(asks, value))
 
-    return "bfloat16" if asks(config) and computes_in_bfloat16(device) else "float32"
+    return "bfloat16, first layer float32" if asks(config) and computes_in_bfloat16(device) else "float32"
 
 
 def _provenance(seconds: float, device: str, command: str | None) -> dict[str, Any]:
