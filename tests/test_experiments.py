@@ -152,6 +152,8 @@ def test_laptop_records_skips_and_resumes(small: Path, monkeypatch: pytest.Monke
     real = preprocessing.measure
 
     def counted(config: Preprocessing, faces: LitFaces) -> dict[str, object]:
+        if faces.source == "noise":  # for the fingerprint
+            return real(config, faces)
         calls.append(config)
         if len(calls) == 2:
             raise KeyboardInterrupt

@@ -36,6 +36,7 @@ __all__ = [
     "fit",
     "learning_rate",
     "no_better",
+    "on_device",
     "seed_everything",
 ]
 
