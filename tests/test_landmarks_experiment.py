@@ -754,7 +754,7 @@ def test_full_on_a_tiny_wflw(wflw_tree: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(regressor, "feeder", noted)
     (record,) = experiments.run("landmarks", "full")
-    assert sizes == [(2, 3, 224, 224)] * 2
+    assert sizes == [(2, 3, 224, 224)] * 2 + [(3, 3, 32, 32)] * 3  # and the three steps of the fingerprint
     assert record.data["name"] == "WFLW"
     assert record.data["count"] == 6
     assert record.metrics["trained_on"] == 4
