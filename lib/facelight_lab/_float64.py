@@ -37,7 +37,10 @@ def _repeated(draw: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any)
         return draw(x, *args, **kwargs)
     rows = max(1, DRAWN // x[0].numel())
     few = draw(x[:rows].clone(), *args, **kwargs).flatten()[:-1]  # one number less, so that no two rows are equal
-    return x.copy_(few.repeat(-(-x.numel() // len(few)))[: x.numel()].view(x.shape))
+    flat, whole = x.view(-1), x.numel() // len(few) * len(few)
+    flat[:whole].view(-1, len(few)).copy_(few)
+    flat[whole:].copy_(few[: len(flat) - whole])
+    return x
 
 
 def _dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
