@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from facelight import train
+from facelight._extras import extra
 from facelight.data import crops
 from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight_lab import enhancers
@@ -139,7 +140,8 @@ def _learned(config: learned.Learned) -> Values:
 
 @functools.cache
 def _searched(config: detection.Detection) -> Values:
-    from skimage.data import astronaut
+    with extra("book"):
+        from skimage.data import astronaut
 
     plain = replace(config, dataset="scenes", every=1, enhancer=enhancers.Enhancer())
     if config != plain:
