@@ -168,10 +168,10 @@ def test_the_plain_installation_is_enough_for_the_library_and_the_rest_names_its
 
 
 def test_the_renderer_alone_needs_its_extra_only():
-    done = without(ABSENT - EXTRAS["render"], {"facelight_render.sets", "facelight_lab.results"})
+    done = without(ABSENT - EXTRAS["render"], {"facelight_render.sets", "facelight_lab.tables"})
     said = json.loads(done.stdout)
     assert said["facelight_render.sets"] == ""
-    assert said["facelight_lab.results"].endswith('pip install "facelight[book]"')
+    assert said["facelight_lab.tables"].endswith('pip install "facelight[book]"')
 
 
 def test_the_command_lists_data_without_an_extra_and_names_the_one_that_runs_need(tmp_path):
