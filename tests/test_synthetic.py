@@ -420,7 +420,7 @@ def test_errors_say_what_to_do(call, message: str) -> None:
 # --- processes
 
 
-RENDER = "from facelight.data import synthetic; f = synthetic.landmarks('train', 2, size=32); assert f.image.any()"
+RENDER = "import facelight_render; f = facelight_render.landmarks('train', 2, size=32); assert f.image.any()"
 
 
 def run(code: str, **environment: str) -> subprocess.Popen:
