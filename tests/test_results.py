@@ -200,6 +200,30 @@ def test_records_come_from_unchanged_code_and_name_what_produced_them(experiment
         assert {"torch", "opencv-python-headless", "numpy"} <= set(item.provenance["versions"])
 
 
+def test_every_commit_that_a_record_names_is_in_the_history():
+    """Else nobody can look at the code that measured it, or that computed its fingerprint."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-c", "safe.directory=*", "-C", str(RESULTS), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        shallow = git("rev-parse", "--is-shallow-repository") == "true"
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no history to look into: {error}")
+    if shallow:
+        pytest.skip("this checkout has a part of the history only: git fetch --unshallow")
+    history = {*git("rev-list", "HEAD").split()}  # all ancestors of HEAD, and itself
+    lost, excused = [], 0
+    for path in sorted(RESULTS.glob("*/*.json")):
+        content = json.loads(path.read_text())
+        named = {content["provenance"]["commit"], (content["fingerprint"] or content["provenance"])["commit"]}
+        excused += LOST in named
+        lost += [f"{path.parent.name}/{path.name}"] if named - history - {LOST} else []
+    assert not lost, f"delete these files and measure their runs again, from a commit of the history: {lost}"
+    assert excused == 22, "runs of the lost commit were measured again: excuse them no more"
+
+
 def test_records_were_measured_on_the_complete_sets():
     known = {"yaleb": (yaleb.SHA256, 2414), "pie": (pie.SHA256, 11554), "w300": (W300, 2012 + 554)}
     for item in itertools.chain(*CARRIED.values()):
