@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from copies import copied
 from pages import blocks
 from patience import python
 
@@ -32,11 +32,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository with one more file and one more line."""
-    root, there = Path(__file__).resolve().parents[1], tmp_path_factory.mktemp("copy")
-    for name in ("lib", "tests", "tools", "book"):
-        shutil.copytree(root / name, there / name, ignore=shutil.ignore_patterns("__pycache__", "_build", "*.ipynb"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(root / name, there)
+    there = copied(tmp_path_factory.mktemp("copy"))
     write(there)
     front = there / "lib" / "facelight" / "enhance" / "__init__.py"
     front.write_text(front.read_text().replace("\n__all__", f"{LINE}\n__all__"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from copies import copied
 from pages import blocks
 from patience import python
 
@@ -27,11 +27,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository with one more file and two more lines in another."""
-    root, there = Path(__file__).resolve().parents[1], tmp_path_factory.mktemp("copy")
-    for name in ("lib", "tests", "tools", "book"):
-        shutil.copytree(root / name, there / name, ignore=shutil.ignore_patterns("__pycache__", "_build", "*.ipynb"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(root / name, there)
+    there = copied(tmp_path_factory.mktemp("copy"))
     table = there / "lib" / "facelight_lab" / "stems.py"
     text = table.read_text().replace("from facelight_lab.first_layers", IMPORT + "from facelight_lab.first_layers", 1)
     table.write_text(text.replace('    "linear": Variant(),\n', '    "linear": Variant(),\n' + LINE))
