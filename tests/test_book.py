@@ -37,6 +37,24 @@ def test_every_page_of_the_table_of_contents_exists_and_every_page_is_in_it():
     assert listed == set((ROOT / "book").rglob("*.md"))
 
 
+def anchors(text: str) -> set[str]:
+    """What a link can lead to in a page: labels of its own, and those of its figures and tables."""
+    return set(re.findall(r"^\((.+)\)=$", text, re.M)) | set(re.findall(r"^\s*:?name:\s*(\S+)", text, re.M))
+
+
+def test_every_link_to_another_page_leads_to_a_page_and_a_label_of_it():
+    broken, seen = [], 0
+    for page in (ROOT / "book").rglob("*.md"):
+        for file, label in re.findall(r"\]\(([\w./-]*\.md)?(?:#([\w:.-]+))?\)", page.read_text()):
+            if file or label:
+                there = (page.parent / file) if file else page
+                seen += 1
+                if not there.is_file() or (label and label not in anchors(there.read_text())):
+                    broken.append(f"{page.relative_to(ROOT)}: {file}#{label}")
+    assert seen > 50
+    assert broken == []
+
+
 # Not listed by itself: what is listed as part of another module, and what only its neighbors call.
 WITHIN = {
     "facelight": ("augment.", "checkpoints", "enhance.", "illumination.", "layers.", "metrics.", "precision", "recipe"),
