@@ -27,6 +27,7 @@ from facelight import _files
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "--line-length=100"  # of the code of chapters: what a page shows without scrolling
 LAYOUT = ("--config", "format.skip-magic-trailing-comma=true")  # a list takes as few lines as it can
+BADGE = "](_static/colab-badge.svg)", "](https://colab.research.google.com/assets/colab-badge.svg)"  # book, notebook
 SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "show", "display")
 
 
@@ -39,6 +40,8 @@ def convert(chapter: Path) -> nbformat.NotebookNode:
     }
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:03d}"
+        if cell.cell_type == "markdown":  # Colab shows no picture beside a notebook
+            cell.source = cell.source.replace(*BADGE)
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in ("tags", "mystnb")}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
