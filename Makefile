@@ -4,7 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 PROFILE ?= book
-NOTEBOOKS := $(patsubst book/%.md,notebooks/%.ipynb,$(wildcard book/[0-9]*.md))
+NOTEBOOKS = $(patsubst book/%.md,notebooks/%.ipynb,$(shell grep -l "^kernelspec:" book/*.md))
+NOTEBOOK = $(wildcard notebooks/$(CH).ipynb notebooks/$(CH)_*.ipynb)
 
 # The kernel `python3` is that of .venv, whatever kernels the machine or the account offers under the same name.
 export JUPYTER_PATH =
@@ -64,12 +65,12 @@ accept: setup ## execute all notebooks again after an intended change; the diff 
 
 request:
 	@test -n "$(CH)" || { echo "say which chapter: make run CH=03 PROFILE=laptop"; exit 1; }
-	@test -f notebooks/$(CH)_*.ipynb || { echo "there is no notebook notebooks/$(CH)_*.ipynb; the chapters are: $(NOTEBOOKS)"; exit 1; }
+	@test $(words $(NOTEBOOK)) = 1 || { echo "there is no notebook notebooks/$(CH)_*.ipynb, or more than one; the chapters are: $(NOTEBOOKS)"; exit 1; }
 	@case "$(PROFILE)" in book|laptop|full) ;; *) echo "PROFILE is book, laptop or full; got $(PROFILE)"; exit 1;; esac
 
 run: request setup ## run one chapter with a profile: make run CH=03 PROFILE=laptop (book, laptop, full)
 	@mkdir -p _build/runs
-	$(BIN)/papermill notebooks/$(CH)_*.ipynb _build/runs/$(CH)-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE)
+	$(BIN)/papermill $(NOTEBOOK) _build/runs/$(CH)-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE)
 
 serve: ## show the rendered book at http://127.0.0.1:8000
 	@test -d _build/html || { echo "there is no rendered book yet: make book"; exit 1; }

@@ -38,7 +38,7 @@ def prepared(tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "README.md", ".gitignore"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "lib", root / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for folder, pattern in (("book", "[0-9][0-9]_*.md"), ("notebooks", "*.ipynb")):
+    for folder, pattern in (("book", "*.md"), ("notebooks", "*.ipynb")):
         (root / folder).mkdir()
         for path in (ROOT / folder).glob(pattern):
             shutil.copy(path, root / folder)

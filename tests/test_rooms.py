@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import notebooks
 import pytest
 
 from facelight._extras import MissingExtra, extra
@@ -107,7 +108,7 @@ def test_files_are_short_and_the_library_is_thin():
 
 def test_nothing_is_installed_that_nothing_imports():
     used = {(room(module), room(wanted)) for module in FILES for wanted, _ in imports_of(module)}
-    chapters = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("[0-9]*.md"))
+    chapters = "".join(path.read_text(encoding="utf-8") for path in notebooks.chapters(ROOT))
     used |= {("facelight_lab", name) for name in re.findall(r"^(?:import|from) (\w+)", chapters, re.M)}
     looked_for = re.search(r'extra\("render", (.*)\)', FILES["facelight_render"].read_text())[1]
     used |= {("facelight_render", name) for name in ast.literal_eval(looked_for)}

@@ -1,5 +1,8 @@
 """Generate `notebooks/` from `book/`, one way: convert, execute, normalize. Only this script writes there.
 
+Every `book/*.md` whose front matter names a kernel has a notebook: chapters `NN_name.md`, and the pages
+`appendix_NN_name.md` of their appendix. All are called chapters below.
+
 `generate` handles the chapters whose notebook is missing, out of date or never executed (`--all`: every chapter). Where
 only text or the set-up cell has changed, which does nothing outside Colab, the stored outputs are kept.
 `check` changes nothing and fails when a notebook is not what its chapter would generate, or Ruff finds fault with the
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +32,13 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "--line-length=100"  # of the code of chapters: what a page shows without scrolling
 LAYOUT = ("--config", "format.skip-magic-trailing-comma=true")  # a list takes as few lines as it can
 BADGE = "](_static/colab-badge.svg)", "](https://colab.research.google.com/assets/colab-badge.svg)"  # book, notebook
+KERNEL = re.compile(r"---\n(?:(?!---\n).*\n)*?kernelspec:")  # in a front matter
 SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "show", "display")
+
+
+def chapters(root: Path) -> list[Path]:
+    """The executable pages of the book, chapters first: those whose front matter names a kernel."""
+    return [path for path in sorted((root / "book").glob("[!.]*.md")) if KERNEL.match(path.read_text(encoding="utf-8"))]
 
 
 def convert(chapter: Path) -> nbformat.NotebookNode:
@@ -186,7 +196,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="execute every chapter again")
     options = parser.parse_args()
     failed = False
-    for chapter in sorted((ROOT / "book").glob("[0-9][0-9]_*.md")):
+    for chapter in chapters(ROOT):
         target = ROOT / "notebooks" / f"{chapter.stem}.ipynb"
         if options.action == "format":
             with _files.whole(chapter) as part:
@@ -205,7 +215,7 @@ def main() -> int:
                 notebook = execute(notebook)
             write(notebook, target)
     there = _files.visible((ROOT / "notebooks").glob("*.ipynb"), ROOT)
-    strays = {p.stem for p in there} - {p.stem for p in (ROOT / "book").glob("*.md")}
+    strays = {p.stem for p in there} - {p.stem for p in chapters(ROOT)}
     for stray in sorted(strays):
         print(f"notebooks/{stray}.ipynb has no chapter: delete it")
     return int(failed or bool(strays))

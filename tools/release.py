@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jupytext
 import notebooks
+from notebooks import chapters
 from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,11 +47,6 @@ def version_of(root: Path) -> str:
 def reference(version: str) -> str:
     """What badges, set-up cells and README refer to: `main` during development, else the version's tag."""
     return "main" if Version(version).is_devrelease else f"v{version}"
-
-
-def chapters(root: Path) -> list[Path]:
-    """The chapters in order."""
-    return sorted((root / "book").glob("[0-9][0-9]_*.md"))
 
 
 def unreleased(changelog: str) -> str | None:
