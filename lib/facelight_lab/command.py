@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "landmarks",
         "beyond",
         "tone",
+        "predictions",
     ]
     run.add_argument("experiment", choices=names)
     run.add_argument("--profile", default="laptop", help=PROFILE)

@@ -28,7 +28,7 @@ from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight_lab import enhancers
 from facelight_lab._float64 import in_double
 from facelight_lab.enhancement import learned, nearest, preprocessing
-from facelight_lab.landmarks import beyond, lights, regressor, tone, training
+from facelight_lab.landmarks import beyond, lights, predictions, regressor, tone, training
 from facelight_lab.landmarks.face_sets import POINTS
 from facelight_lab.landmarks.settings import Landmarks
 from facelight_lab.recognition import competitors, detection, embedding, networks
@@ -240,6 +240,18 @@ def _lit(beyond_too: bool) -> Values:
     return {"lights": _digits(sum(map(sum, found[part].values())) for part in ("lights", "batch_statistics", "ced"))}
 
 
+@functools.cache
+def _asked() -> Values:
+    """What is recorded of a tiny network in the lights of the experiment, added up."""
+    with in_double():
+        torch.manual_seed(0)
+        pooled = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        model = nn.Sequential(pooled, nn.Linear(48, 196), nn.Unflatten(1, (98, 2)))
+        found = predictions.asked(model.eval(), _faces(98, 64), torch.arange(PICTURES))
+    points = [sum(sum(face) for strength in kind for face in strength) for kind in found["points"].values()]
+    return {"lights": _digits([*points, *(sum(kind) for kind in found["mean"].values())])}
+
+
 def _toned(config: tone.Tone) -> Values:
     return _told(replace(config, seed=0, size=SIDE, recipe=_short(config.recipe)))
 
@@ -263,4 +275,5 @@ _KINDS: dict[str, Callable[[Any], Values]] = {
     "landmarks": lambda config: _located(config) | _lit(beyond_too=False),
     "beyond": lambda config: _located(config) | _lit(beyond_too=True),
     "tone": _toned,
+    "predictions": lambda config: _located(config) | _asked(),
 }

@@ -8,9 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from facelight import train
 from facelight.augment import Augmentation
 from facelight.data import crops
+from facelight.data.samples import LandmarkFaces
 from facelight_lab.landmarks import face_sets, lights, regressor, training
 from facelight_lab.landmarks.face_sets import FEW_RENDERED, Sets
 from facelight_lab.landmarks.regressor import Network
@@ -50,6 +53,24 @@ def measure(
         under: the lights; see `lights.measure`, as for `statistics`.
         statistics: lights under which batch normalization is also given those of the batch.
     """
+    model, asked, curve, count = learned(config, sets, place)
+    digits = {"gamma": 9}  # as many as float32 has: it hardly moves
+    rounded = {k: [float(f"{value:.{digits.get(k, 5)}g}") for value in values] for k, values in curve.items()}
+    small = {n: [round(v, 6) for v in p.flatten().tolist()] for n, p in model.named_parameters() if p.numel() <= 3}
+    found = lights.measure(model, asked, under, statistics) | {"curve": rounded, "trained_on": count}
+    return found | ({"numbers": small} if small else {})
+
+
+def learned(
+    config: Landmarks, sets: Sets, place: Path | None = None
+) -> tuple[nn.Module, LandmarkFaces, train.Curve, int]:
+    """The trained network of a run, the crops that it is asked about, the curve, and the number of training faces.
+
+    Args:
+        config: what is run.
+        sets: the data set.
+        place: folder for checkpoints; None keeps none.
+    """
     known = face_sets.crop(sets.train, config.size, config.rule)
     kept, held = face_sets.held_out(len(known), config.held_out, config.seed)
     if len(kept) == 0 or (config.part == "validation" and len(held) == 0):
@@ -62,11 +83,7 @@ def measure(
         regressor.start_at(model, crops.pixels_to_unit(known.landmarks[kept], config.size))
     checkpoint = None if place is None else place / "checkpoint.pt"
     model, curve = training.trained(model, config, known, kept, held, checkpoint)
-    digits = {"gamma": 9}  # as many as float32 has: it hardly moves
-    rounded = {k: [float(f"{value:.{digits.get(k, 5)}g}") for value in values] for k, values in curve.items()}
-    small = {n: [round(v, 6) for v in p.flatten().tolist()] for n, p in model.named_parameters() if p.numel() <= 3}
-    found = lights.measure(model, asked, under, statistics) | {"curve": rounded, "trained_on": len(kept)}
-    return found | ({"numbers": small} if small else {})
+    return model, asked, curve, len(kept)
 
 
 def load(dataset: str) -> Sets:
