@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facelight_lab.frames import frame, measured, rates, recorded, wide
-    from facelight_lab.statistics import spread, versus
+    from facelight_lab.statistics import holm, spread, versus, versus_faces
     from facelight_lab.tables import beside_paper, differences, say, show, table, verdicts
 
 _HOMES = {
     "frames": ("frame", "measured", "rates", "recorded", "wide"),
-    "statistics": ("spread", "versus"),
+    "statistics": ("holm", "spread", "versus", "versus_faces"),
     "tables": ("beside_paper", "differences", "say", "show", "table", "verdicts"),
 }
 __all__ = [
     "beside_paper",
     "differences",
     "frame",
+    "holm",
     "measured",
     "rates",
     "recorded",
@@ -33,6 +34,7 @@ __all__ = [
     "table",
     "verdicts",
     "versus",
+    "versus_faces",
     "wide",
 ]
 
