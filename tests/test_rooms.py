@@ -22,7 +22,13 @@ LIB = ROOT / "lib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ROOMS = ("facelight", "facelight_render", "facelight_lab")  # each may import those before it
 IMPORTED_AS = {"opencv-python-headless": "cv2", "scikit-image": "skimage", "scikit-learn": "sklearn"}
-IMPORTED_AS |= {"ipython": "IPython", "lazy-loader": "lazy_loader", "pillow": "PIL", "warp-lang": "warp"}
+IMPORTED_AS |= {
+    "ipython": "IPython",
+    "lazy-loader": "lazy_loader",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "warp-lang": "warp",
+}
 
 
 def packages(requirements: list[str]) -> set[str]:

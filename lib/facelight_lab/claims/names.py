@@ -1,0 +1,129 @@
+"""The names that expressions over records may use: the laboratory's, and those that the cells of a page define."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import math
+import re
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import facelight_lab
+from facelight._extras import extra
+from facelight_lab.statistics import PairedDifference
+
+with extra("book"):
+    import numpy as np
+    import pandas as pd
+
+CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?:---\n.*?\n---\n)?((?::[\w-]+:[^\n]*\n)*)(.*?)^```", re.M | re.S)
+BUILTINS = {name: value for name, value in vars(builtins).items() if name not in ("open", "exec", "eval", "input")}
+
+
+class Names:
+    """What expressions know; a name that a cell of the page defines is computed when it is first used.
+
+    Args:
+        source: the page in MyST Markdown; "" for a page without cells.
+        define: Python, with more names.
+
+    Raises:
+        SyntaxError: `define` is not Python, or imports something.
+    """
+
+    def __init__(self, source: str = "", define: str = "") -> None:
+        self.statements = list(_statements(source))
+        self.values: dict[str, Any] = {"__builtins__": BUILTINS} | _base()
+        self.given = ast.parse(define)
+        if any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.walk(self.given)):
+            raise SyntaxError("define: imports are not allowed; use names that the page's cells import")
+        self.defined = {name for node in self.given.body for name in _bound(node)}
+        self._compute(self.given.body)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression.
+
+        Raises:
+            NameError: a name that neither the page nor the laboratory has, or that cells give several values.
+        """
+        return self._again(lambda: eval(compile(expression.strip(), "<claim>", "eval"), self.values))
+
+    def _again(self, attempt: Any) -> Any:
+        """Try, and try again with each name that lacks."""
+        tried: set[str] = set()
+        while True:
+            try:
+                return attempt()
+            except NameError as error:
+                name = error.name or str(re.findall(r"'(\w+)'", str(error))[0])
+                if name in tried or name in self.values:
+                    raise
+                tried.add(name)
+                self._find(name)
+
+    def _compute(self, body: Iterable[ast.stmt]) -> None:
+        for node in body:
+            code = compile(ast.Module([node], []), "<page>", "exec")
+            self._again(functools.partial(exec, code, self.values))
+
+    def _find(self, name: str) -> None:
+        """Compute a name by the statements that define it: one, or a chain in which each uses the value before it."""
+        found = [node for node in self.statements if name in _bound(node)]
+        if not found and hasattr(self.values["lab"], name):
+            self.values[name] = getattr(self.values["lab"], name)
+            return
+        if not found:
+            raise NameError(f"{name} is no name of the laboratory, of `define`, or of the page's cells", name=name)
+        for node in found[1:]:
+            if not isinstance(node, ast.AugAssign) and name not in _read(node):
+                raise NameError(f"the cells of the page give {name} several values: put one into `define`", name=name)
+        self._compute(found)
+
+
+def flat(value: Any) -> list[float]:
+    """The numbers in a value, in order: of lists, tuples, series and paired differences (mean and interval).
+
+    Raises:
+        TypeError: something is no number.
+    """
+    if isinstance(value, PairedDifference):
+        return [value.mean, value.low, value.high]
+    if isinstance(value, (bool, int, float, np.number)):
+        return [float(value)]
+    if isinstance(value, (list, tuple, pd.Series, np.ndarray)):
+        return [number for one in value for number in flat(one)]
+    if callable(getattr(value, "item", None)):
+        return [float(value.item())]
+    raise TypeError(f"expected numbers, got {type(value).__name__} {value!r}")
+
+
+def _base() -> dict[str, Any]:
+    """The laboratory's functions; frames are read once."""
+    offers = {name: getattr(facelight_lab, name) for name in facelight_lab.__all__}
+    offers |= {name: functools.cache(offers[name]) for name in ("frame", "recorded")}
+    return {"lab": SimpleNamespace(**offers), "np": np, "pd": pd, "math": math}
+
+
+def _statements(source: str) -> Iterable[ast.stmt]:
+    for _, code in CELL.findall(source):
+        lines = [line for line in code.splitlines() if not line.lstrip().startswith(("!", "%"))]
+        yield from ast.parse("\n".join(lines) if "google.colab" not in code else "").body
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    """The names that a statement at the top of a cell defines."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if hasattr(node, "target") else []
+    if isinstance(node, (ast.For, ast.With)):
+        return set()
+    return {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+
+
+def _read(node: ast.stmt) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
