@@ -183,8 +183,7 @@ def test_every_folder_of_records_belongs_to_an_experiment():
 @every_experiment
 def test_every_run_of_today_s_profile_is_recorded_and_no_other(experiment):
     wanted = {
-        results.key(experiment, dataclasses.asdict(config), getattr(config, "seed", None))
-        for config in CONFIGS[experiment]
+        results.key(experiment, config, getattr(config, "seed", None)) for config in CONFIGS[experiment]
     }
     found = {item.key for item in CARRIED[experiment]}
     assert found == wanted, f"stale: rerun `facelight run {experiment} --profile laptop` and commit the records"
@@ -240,7 +239,7 @@ def test_records_were_measured_on_the_complete_sets():
 @every_experiment
 def test_today_s_code_has_the_numerics_of_every_record(experiment):
     """Each variant is computed once: most records differ from another one in seed or data only."""
-    runs = {results.key(experiment, dataclasses.asdict(c), getattr(c, "seed", None)): c for c in CONFIGS[experiment]}
+    runs = {results.key(experiment, c, getattr(c, "seed", None)): c for c in CONFIGS[experiment]}
     stale = {}
     for item in CARRIED[experiment]:
         if item.provenance["commit"] == LOST:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ class Run:
         state: "recorded"; "in hand", of a process that is measuring it; or "missing".
         after: key of an equal run that is measured first, see `runs.Experiment`; None: there is none.
         trains: whether a network is trained.
-        minutes: what the most similar runs took at most, see `minutes`; None: nothing like it is recorded.
+        minutes: what the most similar runs took at most, of the experiment or else of its subject, see `minutes`; None:
+            nothing like it is recorded.
         settings: what sets the run apart from the defaults of its configuration.
     """
 
@@ -46,15 +46,21 @@ def runs(name: str, profile: str) -> list[Run]:
     """
     experiment = experiments.named(name, profile)
     recorded = {item.key for item in results.load(name)}
-    known = [item for folder in folders() for item in results.load(name, folder)]
+    known = _recorded([name])
+    kin = _recorded(*(names for names in experiments.SUBJECTS.values() if name in names))
     found, first = [], dict[Any, str]()
     for key, config in experiment.runs().items():
         same = config if experiment.same_as is None else experiment.same_as(config)
         state = RECORDED if key in recorded else IN_HAND if in_hand(workplace(name, config)) else MISSING
         trains = hasattr(config, "device") and getattr(config, "network", True) is not None
         after, text = first.setdefault(same, key), ", ".join(differences(config))
-        found.append(Run(name, key, state, None if after == key else after, trains, minutes(config, known), text))
+        likely = minutes(config, known) or minutes(config, kin)
+        found.append(Run(name, key, state, None if after == key else after, trains, likely, text))
     return found
+
+
+def _recorded(names: Collection[str]) -> list[Record]:
+    return [item for name in names for folder in folders() for item in results.load(name, folder)]
 
 
 def folders() -> list[Path]:
@@ -64,15 +70,23 @@ def folders() -> list[Path]:
 
 
 def minutes(config: Any, known: list[Record]) -> float | None:
-    """The longest time among the most similar records: those of other seeds, else those of the same data set.
+    """The longest time among the most similar records.
+
+    Those of other seeds; else of the same data set, size, body and number of epochs; else of the same data set.
 
     Args:
         config: of the run.
-        known: records of its experiment.
+        known: records of its experiment, or of others with the same settings.
     """
-    plain = json.loads(json.dumps(dataclasses.asdict(config)))  # as a record has it
+    plain = results.settings(config)
+
+    def work(settings: Mapping[str, Any]) -> list[Any]:
+        inner = [(settings.get("recipe") or {}).get("epochs"), (settings.get("network") or {}).get("backbone")]
+        return [settings.get("dataset"), settings.get("size"), *inner]
+
     levels = (
         lambda other: {**other, "seed": None} == {**plain, "seed": None},
+        lambda other: work(other) == work(plain),
         lambda other: other.get("dataset") == plain.get("dataset"),
     )
     for similar in levels:

@@ -183,7 +183,7 @@ def _alone(place: Path) -> Iterator[None]:
 
 def key_of(name: str, config: Any) -> str:
     """The key of the record of a run."""
-    return results.key(name, dataclasses.asdict(config), getattr(config, "seed", None))
+    return results.key(name, config, getattr(config, "seed", None))
 
 
 def saved(name: str, config: Any) -> Record | None:

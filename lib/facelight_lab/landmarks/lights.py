@@ -52,11 +52,11 @@ def noisy(x: Tensor, factor: float) -> Tensor:
     The noise is drawn from a generator that the picture itself seeds, and is the same for every factor.
     """
     dark = illumination.darken(x, factor, quantize=False)
-    seen = [illumination.sensor_noise(p.cpu(), generator=g) for p, g in zip(dark, _generators(x), strict=True)]
+    seen = [illumination.sensor_noise(p.cpu(), generator=g) for p, g in zip(dark, generators(x), strict=True)]
     return illumination.quantize(torch.stack(seen)).to(x)
 
 
-def _generators(x: Tensor) -> list[torch.Generator]:
+def generators(x: Tensor) -> list[torch.Generator]:
     """One for each picture, seeded by its gray levels."""
     levels = (255 * x).round().byte().cpu()
     return [torch.Generator().manual_seed(zlib.crc32(p.contiguous().numpy().tobytes())) for p in levels]
@@ -73,9 +73,14 @@ def shadowed(x: Tensor, factor: float, side: str, *, edge: float = EDGE, linear_
     The logarithm of the light goes from one half to the other along a logistic curve; `edge` is its scale, in widths
     of the crop.
     """
+    return _shaded(x, factor, half_depth(x, side, edge), linear_light)
+
+
+def half_depth(x: Tensor, side: str, edge: float = EDGE) -> Tensor:
+    """The logarithm of the light of `shadowed`, (W,), from 0 to 1."""
     width = x.shape[-1]
     across = (torch.arange(width, device=x.device, dtype=x.dtype) + 0.5) / width - 0.5
-    return _shaded(x, factor, torch.sigmoid((across if side == "right" else -across) / edge), linear_light)
+    return torch.sigmoid((across if side == "right" else -across) / edge)
 
 
 def ramped(x: Tensor, factor: float, side: str, *, linear_light: bool = False) -> Tensor:
@@ -94,11 +99,16 @@ def spotted(x: Tensor, factor: float, spot: str, *, linear_light: bool = False) 
 
     The logarithm of the light falls from its center along a normal curve of standard deviation `SPOT`.
     """
+    return _shaded(x, factor, spot_depth(x, spot), linear_light)
+
+
+def spot_depth(x: Tensor, spot: str) -> Tensor:
+    """The logarithm of the light of `spotted`, (H, W), from 0 to 1."""
     height, width = x.shape[-2:]
     u, v = ((torch.arange(n, device=x.device, dtype=x.dtype) + 0.5) / n for n in (width, height))
     across, down = SPOTS[spot]
     squared = (u - across) ** 2 + (v[:, None] - down) ** 2
-    return _shaded(x, factor, 1 - torch.exp(-squared / (2 * SPOT**2)), linear_light)
+    return 1 - torch.exp(-squared / (2 * SPOT**2))
 
 
 def dappled(x: Tensor, factor: float) -> Tensor:
@@ -107,7 +117,7 @@ def dappled(x: Tensor, factor: float) -> Tensor:
     The logarithm of the light is interpolated between 4x4 values, uniform at random, and stretched to the whole
     range. They are drawn from a generator that the picture itself seeds, and are the same for every factor.
     """
-    drawn = torch.stack([torch.rand((1, 4, 4), generator=g) for g in _generators(x)]).to(x)
+    drawn = torch.stack([torch.rand((1, 4, 4), generator=g) for g in generators(x)]).to(x)
     return _shaded(x, factor, patches(drawn, x.shape[-2:]))
 
 

@@ -10,7 +10,6 @@ import dataclasses
 import datetime
 import hashlib
 import json
-import math
 import os
 import platform
 import re
@@ -23,9 +22,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from facelight import _files, _machine
+from facelight_lab.results.plain import plain, settings
 
 SCHEMA = 2
 SOURCE = Path(__file__)  # the commit that a record names is that of the checkout which holds this file
@@ -66,13 +64,15 @@ class Record:
         return key(self.experiment, self.config, self.seed)
 
 
-def key(experiment: str, config: Mapping[str, Any], seed: int | None = None) -> str:
+def key(experiment: str, config: Any, seed: int | None = None) -> str:
     """Hash of what identifies a run: SHA-256 of the canonical JSON of experiment, configuration and seed, 12 digits.
+
+    The configuration, a frozen dataclass or a mapping, counts as it is written, see `plain.settings`.
 
     >>> key("demo", {"a": 1, "b": 2}) == key("demo", {"b": 2, "a": 1})
     True
     """
-    text = json.dumps([experiment, _plain(config), seed], sort_keys=True, allow_nan=False)
+    text = json.dumps([experiment, settings(config), seed], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -109,9 +109,9 @@ def record(
     missing = {"name", "sha256", "split", "count"} - set(data)
     if missing:
         raise ValueError(f"data: the keys {sorted(missing)} are missing; say what the run was measured on")
-    provenance = _provenance(seconds, device, command) | {"precision": _precision(_settings(config), device)}
-    told = None if fingerprint is None else {"values": _plain(fingerprint), "commit": provenance["commit"]}
-    return Record(experiment, _settings(config), _plain(metrics), _plain(data), seed, provenance, told)
+    provenance = _provenance(seconds, device, command) | {"precision": _precision(settings(config), device)}
+    told = None if fingerprint is None else {"values": plain(fingerprint), "commit": provenance["commit"]}
+    return Record(experiment, settings(config), plain(metrics), plain(data), seed, provenance, told)
 
 
 def root() -> Path:
@@ -165,7 +165,7 @@ def load(experiment: str, folder: Path | None = None) -> list[Record]:
 
 def find(experiment: str, config: Any, seed: int | None = None, folder: Path | None = None) -> Record | None:
     """The record of this very run, or None."""
-    path = _folder(folder) / experiment / f"{key(experiment, _settings(config), seed)}.json"
+    path = _folder(folder) / experiment / f"{key(experiment, settings(config), seed)}.json"
     return _read(path) if path.is_file() else None
 
 
@@ -202,30 +202,6 @@ def _read(path: Path) -> Record:
     if item.key != path.stem:
         raise ValueError(f"{path} describes run {item.key}, not {path.stem}: its content was changed by hand; {advice}")
     return item
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    """A frozen dataclass or a mapping as plain JSON values."""
-    is_instance = dataclasses.is_dataclass(config) and not isinstance(config, type)
-    plain: dict[str, Any] = _plain(dataclasses.asdict(config) if is_instance else config)
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    """The value in JSON's types; NaN becomes None."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic) or getattr(value, "ndim", None) == 0:
-        value = value.item()
-    if isinstance(value, float):
-        if math.isinf(value):
-            raise ValueError("an infinite number cannot be recorded; use None and say why in the metric's name")
-        return None if math.isnan(value) else value
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    raise TypeError(f"expected numbers, text, lists and mappings, got {type(value).__name__}: convert it first")
 
 
 def commit() -> str | None:
