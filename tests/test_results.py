@@ -182,9 +182,7 @@ def test_every_folder_of_records_belongs_to_an_experiment():
 
 @every_experiment
 def test_every_run_of_today_s_profile_is_recorded_and_no_other(experiment):
-    wanted = {
-        results.key(experiment, config, getattr(config, "seed", None)) for config in CONFIGS[experiment]
-    }
+    wanted = {results.key(experiment, config, getattr(config, "seed", None)) for config in CONFIGS[experiment]}
     found = {item.key for item in CARRIED[experiment]}
     assert found == wanted, f"stale: rerun `facelight run {experiment} --profile laptop` and commit the records"
 
