@@ -7,16 +7,16 @@ import itertools
 import re
 
 from facelight._extras import extra
+from facelight_lab.statistics import NOTHING
 
 with extra("book"):
     import pandas as pd
 
-NOTHING = "–"
 FOLDED = 8
 """A table of more rows is folded below its title."""
 
 _NUMBER = re.compile(r"Table (\w+)\.(\d+)\. ")
-_QUANTITY = re.compile(r"[-+−<>=≤≥~ ]*(\d[\d,]*\.?\d*|\.\d+|inf|nan)(e[-+]?\d+)?\b.*|[–—-]?")
+_WORD = re.compile(r"(?!inf|nan)[^\W\d_]{3}")
 
 
 class Table:
@@ -29,7 +29,7 @@ class Table:
 
     >>> print(Table(pd.DataFrame({"x1": ["2.0"]}, index=["plain network"]), "Error, %"))
     Error, %
-                   x1
+                    x1
     plain network  2.0
     """
 
@@ -58,9 +58,11 @@ class Table:
 def _scrolling(frame: pd.DataFrame, title: str, *, hidden: bool = False) -> str:
     """The table in a box that scrolls sideways by itself, on a narrow screen."""
     caption = f'<caption class="lab-hidden">{title}</caption>' if hidden else f"<caption>{title}</caption>"
-    text = frame.to_html(na_rep=NOTHING, border=0)
-    text = re.sub(r"<table[^>]*>", rf'<table class="dataframe">{caption}', text, count=1)
+    with pd.option_context("display.max_colwidth", None):
+        text = frame.to_html(na_rep=NOTHING, border=0)
+    names = "dataframe lab-levels" if frame.index.nlevels > 1 else "dataframe"
     head, _, body = text.partition("<tbody>")
+    head = re.sub(r"<table[^>]*>", lambda _: f'<table class="{names}">{caption}', head, count=1)
     return f'<div class="lab-scroll">{_headings(head, frame)}<tbody>{_rows(body, frame)}</div>'
 
 
@@ -83,9 +85,10 @@ def _rows(body: str, frame: pd.DataFrame) -> str:
 
 
 def _alignments(frame: pd.DataFrame) -> list[str]:
-    """For each column nothing where it holds numbers, else the class of text."""
-    numbers = [all(_QUANTITY.fullmatch(str(value).strip()) for value in frame.iloc[:, k]) for k in range(frame.shape[1])]
-    return ["" if number else ' class="lab-text"' for number in numbers]
+    """For each column nothing where it holds numbers, perhaps with their intervals, else the class of text."""
+    columns = [[str(value) for value in frame.iloc[:, k]] for k in range(frame.shape[1])]
+    text = [any(map(_WORD.search, cells)) or not re.search(r"\d", "".join(cells)) for cells in columns]
+    return [' class="lab-text"' if words else "" for words in text]
 
 
 def _together(cell: str) -> str:

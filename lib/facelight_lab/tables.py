@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facelight._extras import extra
+from facelight_lab.markup import Table
 from facelight_lab.statistics import NOTHING, PairedDifference, spread, summary, versus
 
 with extra("book"):
@@ -126,16 +127,16 @@ def beside_paper(ours: Mapping[str, Sequence[float]], paper: Mapping[str, float]
 
 
 def show(table: pd.DataFrame | Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Print a table below its title, with a dash in empty cells and an empty line behind it.
+    """Show a table below its title, with a dash in empty cells; as text where there is no browser.
 
     Args:
         table: a frame, or for each row what its columns hold.
-        title: what is measured, on what, and the unit.
+        title: its number in the chapter, what is measured, on what, and the unit: "Table 3.2. Mean PSNR, dB".
     """
-    frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table).T
-    frame = frame.copy()
-    frame.index.names, frame.columns.names = [None] * frame.index.nlevels, [None] * frame.columns.nlevels
-    print(f"{title}\n{frame.to_string(na_rep=NOTHING)}\n")
+    with extra("book"):
+        from IPython.display import display
+
+    display(Table(table if isinstance(table, pd.DataFrame) else pd.DataFrame(table).T, title))
 
 
 def say(*paragraphs: str) -> None:
