@@ -17,8 +17,9 @@ from facelight import layers, models, train
 from facelight_lab import experiments
 from facelight_lab.landmarks import beyond, face_sets, landmarks, lights, regressor, training
 from facelight_lab.landmarks.beyond import FEW, LIGHTS, STATISTICS, STRONG, configs
-from facelight_lab.landmarks.regressor import Network, TrainingLight
+from facelight_lab.landmarks.regressor import Network
 from facelight_lab.landmarks.settings import Landmarks, Pretraining
+from facelight_lab.landmarks.training_light import TrainingLight
 from facelight_lab.stems import LOCAL, NORMALIZED, OURS
 from facelight_render import landmarks as render
 from test_landmarks_experiment import SETS, Body

@@ -172,7 +172,7 @@ def test_laptop_records_skips_and_resumes(small: Path, monkeypatch: pytest.Monke
     assert len(calls) == 4
     one = results.find("preprocessing", Preprocessing("yaleb", SMALL_CLAHE))
     assert one == records[0]
-    assert one.config["enhancer"] == {"name": "clahe", "settings": results.records._plain(SMALL_CLAHE.settings)}
+    assert one.config["enhancer"] == {"name": "clahe", "settings": results.settings(SMALL_CLAHE.settings)}
     assert one.data == {"name": "test", "sha256": "0" * 64, "split": "every 1", "count": 8}
     assert one.provenance["command"] == "facelight run preprocessing --profile laptop"
     assert records[2].metrics == records[0].metrics

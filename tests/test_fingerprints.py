@@ -17,6 +17,7 @@ from facelight_lab.enhancement.learned import Learned
 from facelight_lab.enhancers import Enhancer
 from facelight_lab.landmarks import lights, regressor
 from facelight_lab.landmarks.settings import Landmarks, Pretraining
+from facelight_lab.landmarks.training_light import TrainingLight
 from facelight_lab.recognition import competitors, networks
 from facelight_lab.recognition.networks import Network
 from facelight_lab.recognition.recognition import Recognition
@@ -72,7 +73,7 @@ def test_what_seeds_data_and_length_of_training_change_is_not_counted():
         {"recipe": replace(PLAIN.recipe, optimizer="sgd")},
         {"loss": regressor.Wing(width=9.0)},
         {"augmentation": Augmentation(rotation=8.1, scale=0.05, shift=0.02)},
-        {"light": regressor.TrainingLight()},
+        {"light": TrainingLight()},
         {"dataset": "synthetic"},
     ],
     ids=str,

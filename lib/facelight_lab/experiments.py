@@ -17,7 +17,7 @@ from facelight_lab.runs import RECORDING, Experiment, measure_all
 SUBJECTS = {
     "enhancement": ("preprocessing", "nearest", "learned"),
     "recognition": ("detection", "recognition", "embedding"),
-    "landmarks": ("landmarks", "beyond", "tone", "predictions"),
+    "landmarks": ("landmarks", "beyond", "tone", "predictions", "map"),
 }
 EXPERIMENTS = tuple(name for names in SUBJECTS.values() for name in names)
 PROFILES = ("book", "laptop", "full")
@@ -70,8 +70,9 @@ def run(
             (settings of CLAHE by gradient descent and by search), "detection" (whether the face is found),
             "recognition" (methods and networks under the same protocols), "embedding" (networks that learned from
             rendered people), "landmarks" (networks that locate landmarks, in less and less light), "beyond" (other
-            first layers and remedies for them, in uneven light too), "tone" (what such layers cannot tell) or
-            "predictions" (the points of a few rendered faces, to be shown).
+            first layers and remedies for them, in uneven light too), "tone" (what such layers cannot tell),
+            "predictions" (the points of a few rendered faces, to be shown) or "map" (networks under a grid of lights,
+            behind cameras, with their controls).
         profile: "book", "laptop" or "full".
         only: keys of the runs that are wanted, as `facelight_lab.plan` lists them; default: all.
         save: whether records are saved; default: in "laptop" and "full". Those of the other profiles do not belong in

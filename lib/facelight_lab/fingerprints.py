@@ -28,7 +28,7 @@ from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight_lab import enhancers
 from facelight_lab._float64 import in_double
 from facelight_lab.enhancement import learned, nearest, preprocessing
-from facelight_lab.landmarks import beyond, lights, predictions, regressor, tone, training
+from facelight_lab.landmarks import beyond, grid, lights, predictions, regressor, tone, training
 from facelight_lab.landmarks.face_sets import POINTS
 from facelight_lab.landmarks.settings import Landmarks
 from facelight_lab.recognition import competitors, detection, embedding, networks
@@ -204,7 +204,7 @@ def _located(config: Landmarks) -> Values:
     network, first = replace(config.network, weights=None), config.pretraining
     if first is not None:
         first = replace(first, count=1, recipe=_short(first.recipe))
-    tiny = replace(config, seed=0, part="test", size=SIDE, held_out=0.0, recipe=_short(config.recipe))
+    tiny = replace(config, seed=0, part="test", duplicates=True, size=SIDE, held_out=0.0, recipe=_short(config.recipe))
     return _steps(replace(tiny, network=network, pretraining=first))
 
 
@@ -252,6 +252,15 @@ def _asked() -> Values:
     return {"lights": _digits([*points, *(sum(kind) for kind in found["mean"].values())])}
 
 
+@functools.cache
+def _mapped() -> Values:
+    """The pictures of all lights of the map, added up with weights of their own."""
+    with in_double():
+        x = _faces(68, SIDE).image.double() / 255
+        weight = torch.linspace(1, 2, x[0].numel()).view_as(x[0])
+        return {"lights": _digits((grid.seen(x, cell) * weight).mean().item() for cell in grid.CELLS)}
+
+
 def _toned(config: tone.Tone) -> Values:
     return _told(replace(config, seed=0, size=SIDE, recipe=_short(config.recipe)))
 
@@ -276,4 +285,5 @@ _KINDS: dict[str, Callable[[Any], Values]] = {
     "beyond": lambda config: _located(config) | _lit(beyond_too=True),
     "tone": _toned,
     "predictions": lambda config: _located(config) | _asked(),
+    "map": lambda config: _located(config) | _mapped(),
 }

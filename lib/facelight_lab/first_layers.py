@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelight import illumination
-from facelight.layers import LogConv2d
+from facelight.layers import LogConv2d, log_compress
 from facelight.layers.level import DARKEST
 from facelight.precision import no_autocast
 
@@ -38,6 +39,55 @@ class LinearLight(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1]."""
         return illumination.srgb_to_linear(x)
+
+
+class LogMinusMean(nn.Module):
+    """The logarithm of the light minus its mean over the picture: `ln(1 + x / epsilon) - mean`.
+
+    A factor on all the light is an offset of the logarithm, which the mean takes away; one that varies over the
+    picture stays.
+
+    Args:
+        epsilon: > 0, in the unit of x.
+    """
+
+    def __init__(self, epsilon: float = 1 / 255) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W), float >= 0."""
+        light = log_compress(x, epsilon=self.epsilon)
+        return light - light.mean((1, 2, 3), keepdim=True)
+
+
+class LearnedCurve(nn.Module):
+    """Brighten each pixel by a curve that a small network draws for it, trained together with what follows.
+
+    `x + a x (1 - x)`, eight times, with maps a in [-1, 1] of their own for each time and channel. It starts as the
+    identity.
+
+    Args:
+        width: channels of the network's two hidden layers.
+        times: how often the curve is applied.
+
+    Source: Guo et al. (2020), Zero-DCE, arXiv:2001.06826.
+    Differs from the source: three layers of 16 channels instead of seven of 32; no losses of its own.
+    """
+
+    def __init__(self, width: int = 16, times: int = 8) -> None:
+        super().__init__()
+        self.times = times
+        layers = [nn.Conv2d(i, o, 3, padding=1) for i, o in ((3, width), (width, width), (width, 3 * times))]
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(cast(Tensor, layers[-1].bias))
+        self.maps = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2], nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1]."""
+        for curve in self.maps(x).chunk(self.times, dim=1):
+            x = x + curve * x * (1 - x)
+        return x
 
 
 class ColorInvariantEdges(nn.Module):

@@ -5,6 +5,7 @@ Their modules: `facelight.layers` and `first_layers`. An experiment lists which 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +16,26 @@ from torch import nn
 from facelight import _check, enhance, models
 from facelight.layers import ContrastNorm2d, LocalLevel, LogConv2d, MeanLevel
 from facelight.layers.level import LEVEL
-from facelight_lab.first_layers import ColorInvariantEdges, LinearLight, Precise, SeveralScales, SharedZeroMean
+from facelight_lab.first_layers import (
+    ColorInvariantEdges,
+    LearnedCurve,
+    LinearLight,
+    LogMinusMean,
+    Precise,
+    SeveralScales,
+    SharedZeroMean,
+)
 
 
 def _same(conv: nn.Conv2d) -> nn.Module:
     return conv
+
+
+def _repeated(conv: nn.Conv2d) -> nn.Module:
+    """The layer itself, with the edge of the picture repeated instead of zeros around it."""
+    twin = copy.deepcopy(conv)
+    twin.padding_mode = "replicate"
+    return twin
 
 
 def _log(conv: nn.Conv2d, kind: type[LogConv2d] = LogConv2d, *, contrast: bool = False, **options: Any) -> nn.Module:
@@ -145,6 +161,12 @@ VARIANTS: dict[str, Variant] = {
     f"{LOCAL}, zero-mean, contrast normalized": Variant(
         _zero(1e3, gamma=1e3, train_gamma=False, contrast=True), LocalLevel
     ),
+    # controls: one part of what is recommended without the others
+    "x, contrast normalized": Variant(_plain(1e3, gamma=3e4, train_gamma=False, contrast=True)),
+    "ln(1 + 255x) minus its mean": Variant(before=LogMinusMean),
+    "linear, edges repeated": Variant(_repeated),
+    f"{LOCAL}, edges repeated": Variant(_repeated, LocalLevel),
+    "learned curve": Variant(before=LearnedCurve),
     # numbers that are learned
     "ln(1 + x), gamma of each channel": Variant(_plain(1.0, per_channel=True)),
     "ln(1 + x / epsilon), epsilon trained": Variant(_plain(1.0, train_epsilon=True)),

@@ -11,7 +11,7 @@ from typing import Any
 
 from facelight_lab.landmarks import landmarks, lights
 from facelight_lab.landmarks.face_sets import Sets
-from facelight_lab.landmarks.regressor import Network, TrainingLight
+from facelight_lab.landmarks.regressor import Network
 from facelight_lab.landmarks.settings import (
     FEW_SEEDS,
     RECIPE,
@@ -20,6 +20,7 @@ from facelight_lab.landmarks.settings import (
     Landmarks,
     Pretraining,
 )
+from facelight_lab.landmarks.training_light import TrainingLight
 from facelight_lab.runs import RECORDING, Experiment
 from facelight_lab.stems import ADAPTIVE, BOTH, LOCAL, NORMALIZED, OURS
 

@@ -19,6 +19,8 @@ DATASETS = ("w300", "synthetic", "wflw")
 POINTS = {"w300": 68, "synthetic": 98, "wflw": 98}
 RENDERED = (3000, 500)  # faces for training and test
 FEW_RENDERED = (32, 12)
+DUPLICATES = ("lfpw/trainset/image_0828",)
+"""Training faces of 300-W whose picture is a test picture, too: this one is `lfpw/testset/image_0096`."""
 PICTURE = 128  # side of rendered pictures, in which a face takes about 90 pixels
 SIDE_LIT = 1.5  # see `groups`
 DARK = 0.35
@@ -96,6 +98,11 @@ def crop(faces: Annotations | LandmarkFaces, size: int, rule: BoxRule) -> Landma
         source=faces.source,
         sha256=faces.sha256,
     )
+
+
+def without_duplicates(faces: Annotations | LandmarkFaces) -> Annotations | LandmarkFaces:
+    """The faces that are not among `DUPLICATES`."""
+    return faces.select([name not in DUPLICATES for name in faces.name])
 
 
 def require_eyes(faces: LandmarkFaces) -> None:

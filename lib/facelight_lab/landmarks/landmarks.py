@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -41,6 +42,7 @@ def measure(
     *,
     under: Mapping[str, lights.Light] = lights.LIGHTS,
     statistics: Sequence[str] = lights.MAIN,
+    also: Mapping[str, Callable[[nn.Module, LandmarkFaces], Any]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What is recorded of a run: what `lights.measure` says, the `curve` of the training, and `trained_on`.
 
@@ -52,12 +54,14 @@ def measure(
         place: folder for checkpoints; None keeps none.
         under: the lights; see `lights.measure`, as for `statistics`.
         statistics: lights under which batch normalization is also given those of the batch.
+        also: name -> what else is measured of the network on the same crops.
     """
     model, asked, curve, count = learned(config, sets, place)
     digits = {"gamma": 9}  # as many as float32 has: it hardly moves
     rounded = {k: [float(f"{value:.{digits.get(k, 5)}g}") for value in values] for k, values in curve.items()}
     small = {n: [round(v, 6) for v in p.flatten().tolist()] for n, p in model.named_parameters() if p.numel() <= 3}
     found = lights.measure(model, asked, under, statistics) | {"curve": rounded, "trained_on": count}
+    found |= {name: measured(model, asked) for name, measured in also.items()}
     return found | ({"numbers": small} if small else {})
 
 
@@ -71,7 +75,8 @@ def learned(
         sets: the data set.
         place: folder for checkpoints; None keeps none.
     """
-    known = face_sets.crop(sets.train, config.size, config.rule)
+    every = sets.train if config.duplicates else face_sets.without_duplicates(sets.train)
+    known = face_sets.crop(every, config.size, config.rule)
     kept, held = face_sets.held_out(len(known), config.held_out, config.seed)
     if len(kept) == 0 or (config.part == "validation" and len(held) == 0):
         raise ValueError(f"held_out: {config.held_out} of {len(known)} faces leaves none on one side: choose another")
@@ -91,9 +96,9 @@ def load(dataset: str) -> Sets:
     return face_sets.load(dataset)
 
 
-def load_few(dataset: str) -> Sets:
+def load_few(dataset: str, tested: int = FEW_RENDERED[1]) -> Sets:
     """A few rendered faces, for the profiles that only show that everything runs."""
-    return face_sets.load(dataset, FEW_RENDERED)
+    return face_sets.load(dataset, (FEW_RENDERED[0], tested))
 
 
 def experiment(profile: str) -> Experiment[Landmarks, Sets]:

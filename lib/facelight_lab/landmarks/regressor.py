@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,9 +16,13 @@ from facelight.data import crops
 from facelight.data.samples import LandmarkFaces
 from facelight.layers import LogConv2d
 from facelight_lab import stems
+from facelight_lab.landmarks.training_light import Jitter, TrainingLight
+from facelight_lab.results import LATER
 
 UNITS = ("pixels", "crop")
 REDUCTIONS = ("mean", "sum")
+NORMS = ("batch", "group", "none")
+GROUPS = 32  # of channels, as in the paper of group normalization
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Network:
             ImageNet's were, the logarithmic one's are not.
         head_width, dropout: see `models.landmark_regressor`.
         mean_shape: start at the mean of the training landmarks, see `start_at`.
+        norm: of `NORMS`, what stands where the body has batch normalization, see `normalized_by`.
     """
 
     backbone: str = "resnet18_c4"
@@ -39,10 +43,12 @@ class Network:
     head_width: int = 512
     dropout: float = 0.0
     mean_shape: bool = True
+    norm: str = field(default="batch", metadata=LATER)
 
     def __post_init__(self) -> None:
         _check.one_of(self.backbone, models.RESNETS, "backbone")
         _check.whole(self.head_width, "head_width", 1)
+        _check.one_of(self.norm, NORMS, "norm")
         if self.weights not in (None, "imagenet"):
             raise ValueError(f"weights: expected None or 'imagenet', got {self.weights!r}")
         if not 0 <= self.dropout < 1:
@@ -77,31 +83,6 @@ class Wing:
         return value / len(pred) if self.reduction == "sum" else value
 
 
-@dataclass(frozen=True)
-class TrainingLight:
-    """Light of training pictures: half of them stay as they are, the others come into a shade, `augment.RandomShade`.
-
-    Ramps, halves and spots, under which networks are tested, are not among the shades.
-
-    Args:
-        darkest: what pictures are divided by, at most.
-        local: whether every other shade is patchy; without, all are even.
-    """
-
-    darkest: float = 25.0
-    local: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 < self.darkest < math.inf:
-            raise ValueError(f"darkest: expected a number to divide by, greater than 1, got {self.darkest}")
-
-    def of(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Images (B, 3, H, W) in [0, 1] in this light; the generator is on the CPU."""
-        shade = augment.RandomShade((1.0, self.darkest), patchy=0.5 if self.local else 0.0, p=0.5)
-        shaded: Tensor = shade(x, generator=generator)
-        return shaded
-
-
 def build(variant: str, network: Network, points: int) -> models.FaceNet:
     """The network of a variant; with one seed all variants have the same weights where they have them in common.
 
@@ -111,7 +92,41 @@ def build(variant: str, network: Network, points: int) -> models.FaceNet:
         points: number of landmarks.
     """
     options: dict[str, Any] = {"head_width": network.head_width, "dropout": network.dropout, "weights": network.weights}
-    return stems.build(variant, functools.partial(models.landmark_regressor, network.backbone, points, **options))
+    model = stems.build(variant, functools.partial(models.landmark_regressor, network.backbone, points, **options))
+    normalized_by(model.body, network.norm)
+    return model
+
+
+class ScaleShift2d(nn.Module):
+    """A factor and an offset for each channel: what is left of batch normalization without its statistics.
+
+    Args:
+        channels: how many.
+        start: of the factors.
+    """
+
+    def __init__(self, channels: int, start: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels, 1, 1), start))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W)."""
+        return x * self.weight + self.bias
+
+
+def normalized_by(body: nn.Module, norm: str) -> None:
+    """Put something else in the place of each batch normalization of a ResNet, in place.
+
+    "batch": nothing else; "group": `nn.GroupNorm` of `GROUPS` groups, Wu and He (2018), arXiv:1803.08494; "none":
+    `ScaleShift2d`, which starts at 0 where a block is added to what it gets, or the sums would grow from block to
+    block: De and Smith (2020), arXiv:2002.10444.
+    """
+    for name, layer in [*body.named_modules()] if norm != "batch" else ():
+        if isinstance(layer, nn.BatchNorm2d):
+            channels, last = layer.num_features, name.endswith(".bn2")
+            other = nn.GroupNorm(GROUPS, channels) if norm == "group" else ScaleShift2d(channels, 0.0 if last else 1.0)
+            body.set_submodule(name, other)
 
 
 def start_at(model: nn.Module, target: Tensor) -> None:
@@ -127,7 +142,7 @@ def feeder(
     rows: Tensor,
     augmentation: Augmentation | None,
     device: str,
-    light: TrainingLight | None = None,
+    light: TrainingLight | Jitter | None = None,
 ) -> Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]:
     """A function for `train.fit` from positions in `rows` to images in [0, 1] and landmarks in [0, 1].
 
@@ -139,7 +154,7 @@ def feeder(
         rows: (N,), which of them.
         augmentation: None feeds the crops as they are.
         device: where the batch is made.
-        light: what happens to the light of the crops; None: nothing.
+        light: what happens to the light or color of the crops; None: nothing.
     """
     target = crops.pixels_to_unit(faces.landmarks, faces.image.shape[-1]).to(device)
     rows_there = rows.to(device)
@@ -196,7 +211,7 @@ def fit(
     *,
     loss: Wing,
     augmentation: Augmentation | None,
-    light: TrainingLight | None,
+    light: TrainingLight | Jitter | None,
     recipe: train.Recipe,
     seed: int,
     scalar_lr_scale: float = 1.0,

@@ -8,7 +8,9 @@ from facelight import _check, train
 from facelight.augment import Augmentation
 from facelight.data.crops import BoxRule
 from facelight_lab.landmarks.face_sets import DATASETS, RENDERED
-from facelight_lab.landmarks.regressor import Network, TrainingLight, Wing
+from facelight_lab.landmarks.regressor import Network, Wing
+from facelight_lab.landmarks.training_light import Jitter, TrainingLight
+from facelight_lab.results import LATER
 from facelight_lab.stems import VARIANTS
 
 PARTS = ("test", "validation")
@@ -66,9 +68,10 @@ class Landmarks:
         scalar_lr_scale: factor on the learning rate of what has at most three numbers, such as gamma and epsilon.
         loss: what is minimized.
         augmentation: of training faces, rendered and real; None: none.
-        light: what happens to the light of training faces, rendered and real; None: nothing.
+        light: what happens to the light or color of training faces, rendered and real; None: nothing.
         held_out: share of the training faces that is not trained on but watched, the same for all variants.
         part: "test"; or "validation", the faces held out, to choose by.
+        duplicates: whether training faces that are among the test faces, too, are trained on, `face_sets.DUPLICATES`.
     """
 
     dataset: str = "w300"
@@ -82,9 +85,10 @@ class Landmarks:
     scalar_lr_scale: float = 1.0
     loss: Wing = field(default_factory=Wing)
     augmentation: Augmentation | None = AUGMENTATION
-    light: TrainingLight | None = None
+    light: TrainingLight | Jitter | None = None
     held_out: float = 0.1
     part: str = "test"
+    duplicates: bool = field(default=True, metadata=LATER)
 
     def __post_init__(self) -> None:
         _check.one_of(self.dataset, DATASETS, "dataset")
