@@ -112,3 +112,21 @@ def pie_root() -> Path:
 def w300_root() -> Path:
     """The folder that holds 300w."""
     return _data_set("300w").parent
+
+
+@pytest.fixture
+def ar_root() -> Path:
+    """The folder that holds AR."""
+    return _data_set("AR").parent
+
+
+@pytest.fixture
+def net7876_root() -> Path:
+    """The folder that holds net7876."""
+    return _data_set("net7876").parent
+
+
+@pytest.fixture
+def wflw_crops_root() -> Path:
+    """The folder that holds WFLW_crops."""
+    return _data_set("WFLW_crops").parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import io
 import json
 import sys
@@ -12,6 +13,16 @@ from collections.abc import Sequence
 from facelight._extras import MissingExtra
 
 PROFILE = "book, laptop (default) or full"
+FOLDERS = {
+    "yaleb": "CroppedYale",
+    "pie": "PIE",
+    "ar": "AR",
+    "w300": "300w",
+    "wflw": "WFLW",
+    "wflw_crops": "WFLW_crops",
+    "net7876": "net7876",
+}
+"""Data set -> its folder in the data root; the module `facelight.data.<data set>` looks after it."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="look at the data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="which data sets are there, and where they are looked for")
     verify = data.add_parser("verify", help="count the files of a data set and compare their hash")
-    verify.add_argument("name", choices=["yaleb", "pie", "w300", "wflw"])
+    verify.add_argument("name", choices=[*FOLDERS])
     verify.add_argument("--root", help="folder that holds the data set (default: FACELIGHT_DATA)")
     download = data.add_parser("download", help="fetch and unpack a data set; continues where it stopped")
     download.add_argument("name", choices=["wflw"])
@@ -68,18 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from facelight.data import pie, w300, wflw, yaleb
+    from facelight.data import wflw
     from facelight.data.sources import data_root
 
     if options.action == "download":
         print(f"{wflw.download(options.root)} is there: next, facelight data verify wflw")
         return 0
     if options.action == "verify":
-        report = {"yaleb": yaleb, "pie": pie, "w300": w300, "wflw": wflw}[options.name].verify(options.root)
+        report = importlib.import_module(f"facelight.data.{options.name}").verify(options.root)
         print(report)
         return int(not report.complete)
     print(f"data sets are looked for in {data_root()} (FACELIGHT_DATA)")
-    for name, folder in {"yaleb": "CroppedYale", "pie": "PIE", "w300": "300w", "wflw": "WFLW"}.items():
+    for name, folder in FOLDERS.items():
         state = "there" if (data_root() / folder).is_dir() else "not there"
         print(f"  {name:10} {folder:12} {state:10} card: book/data/{name}.md")
     print(f"  {'synthetic':10} {'-':12} {'rendered':10} card: book/data/synthetic.md")

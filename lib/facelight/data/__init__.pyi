@@ -1,13 +1,16 @@
 # What `facelight.data` offers, each when it is used first.
+from . import ar as ar
 from . import cache as cache
 from . import crops as crops
 from . import landmarks as landmarks
+from . import net7876 as net7876
 from . import pictures as pictures
 from . import pie as pie
 from . import samples as samples
 from . import sources as sources
 from . import w300 as w300
 from . import wflw as wflw
+from . import wflw_crops as wflw_crops
 from . import yale_lights as yale_lights
 from . import yaleb as yaleb
 from .samples import WFLW_ATTRIBUTES as WFLW_ATTRIBUTES
