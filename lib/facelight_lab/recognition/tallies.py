@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from facelight._extras import extra
 from facelight.data import yaleb
 from facelight.data.yale_lights import subset_of
+from facelight_lab.enhancers import FAMILY
 from facelight_lab.frames import frame
+from facelight_lab.statistics import spread
+from facelight_lab.stems import ZERO_PADDED
 
 with extra("book"):
     import pandas as pd
 
+CODES = {"random": "P1", "subset 1": "P2", "held-out lights": "P3", "one image": "P4"}
+"""Protocols of Extended Yale B, see `protocols.split`, as the tables call them."""
+FIRST_LAYERS = tuple(f"{name} as first layer" for name in ("ln(1 + x)", "ln(1 + 255x)", ZERO_PADDED))
+"""First layers that stand in for an enhancer."""
 ALL = "mean"
 """The group that stands for all groups."""
 TABLE_5 = {  # of the M-CLAHE paper: per cent recognized in subsets 1 to 5 of Extended Yale B
@@ -42,6 +50,34 @@ def rates(experiment: str = "recognition", folder: Path | None = None) -> pd.Dat
     totals = found.groupby(which).agg(counted).reset_index().assign(group=ALL)
     settings = found.drop(columns=["group", *counted]).drop_duplicates(which)
     return _named(pd.concat([found, settings.merge(totals, on=which)], ignore_index=True))
+
+
+def yaleb(folder: Path | None = None) -> pd.DataFrame:
+    """The rows of `rates` that compare methods on Extended Yale B, with one budget for all networks.
+
+    `method` is "network" for the small network, "network, relit" where its training pictures are relit; `name` is of
+    `enhancers.FAMILY` or `FIRST_LAYERS`; `code` is the protocol's, see `CODES`.
+    """
+    found = rates(folder=folder).query("dataset == 'yaleb' and name in @FAMILY or name in @FIRST_LAYERS")
+    found = found.query("dataset == 'yaleb' and (backbone.isna() or backbone == 'resnet18_c4' and optimizer == 'adamw')")
+    relit = found["method"].eq("network") & found["changes"].eq("move, flip, relight")
+    method = found["method"].mask(relit, "network, relit")
+    return found.assign(method=method, code=found["protocol"].map(CODES))
+
+
+def grid(some: pd.DataFrame, down: str | Sequence[str] = "name", across: str = "method") -> pd.DataFrame:
+    """Mean and standard deviation over seeds of the rate over all groups, as text, enhancers in the book's order.
+
+    Args:
+        some: rows of `rates`, one for each seed and cell.
+        down, across: columns that name the rows and the columns of the table; the last of `down` names the enhancer.
+    """
+    keys = [down] if isinstance(down, str) else list(down)
+    cells = some[some["group"] == ALL].groupby([*keys, across])["rate"]
+    table = cells.agg(lambda values: spread(values, n=False)).unstack()
+    order = {name: place for place, name in enumerate((*FAMILY, *FIRST_LAYERS))}
+    where = [(*key[:-1], order[key[-1]]) for key in (table.index if len(keys) > 1 else [(k,) for k in table.index])]
+    return table.iloc[sorted(range(len(where)), key=where.__getitem__)]
 
 
 def missed(folder: Path | None = None) -> pd.DataFrame:
