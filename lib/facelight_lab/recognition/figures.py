@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -46,9 +48,28 @@ def mistakes(axes: Axes, wrong: pd.DataFrame) -> None:
     names = [name for name in reversed(FAMILY) if name in wrong.index]
     for method, mark in MARKS.items():
         axes.plot(wrong.loc[names, method].clip(lower=0), range(len(names)), mark, ls="", ms=5, label=method)
-    axes.set(xlabel="wrong (%)", yticks=range(len(names)), yticklabels=names)
-    axes.set_xscale("symlog", linthresh=0.1)
-    axes.set_xlim(-0.02, 100)
+    axes.set(xlabel="wrong names, %", yticks=range(len(names)), yticklabels=names)
+    _logarithmic(axes)
+
+
+def falls(axes: Axes, shares: pd.DataFrame, marks: Mapping[str, str], *, logarithmic: bool = True) -> None:
+    """How far each row falls from one case to another: a mark for each case, joined by a line.
+
+    Args:
+        axes: to draw on.
+        shares: per cent, rows in the order from top to bottom, cases across; NaN where nothing was measured.
+        marks: column -> marker.
+        logarithmic: of wrong names, logarithmic above 0.1 %, no mistake at the left edge; else from 0 to 100 %.
+    """
+    place, shares = range(len(shares) - 1, -1, -1), shares[list(marks)]
+    axes.hlines(place, shares.min(axis=1).clip(lower=0), shares.max(axis=1), color="#999999", lw=1, zorder=1)
+    for case, mark in marks.items():
+        axes.plot(shares[case].clip(lower=0), place, mark, ls="", ms=6, label=case)
+    axes.set(xlabel="wrong names, %", yticks=place, yticklabels=shares.index, ylim=(-0.6, len(shares) - 0.4))
+    if logarithmic:
+        _logarithmic(axes)
+    else:
+        axes.set_xlim(-2, 102)
 
 
 def missed_lights(axes: Axes, share: pd.Series) -> None:
@@ -63,3 +84,9 @@ def missed_lights(axes: Axes, share: pd.Series) -> None:
     axes.scatter(across, up, s=[150 * s for s in share], color=COLORS["red"], alpha=0.7)
     axes.scatter([-130], [-35], s=150, facecolor="none", edgecolor="black")
     axes.set_xlabel("azimuth (degrees)")
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_xscale("symlog", linthresh=0.1)
+    axes.set_xlim(-0.02, 100)
+    axes.set_xticks((0, 0.1, 1, 10, 100), labels=("0", "0.1", "1", "10", "100"))

@@ -52,7 +52,7 @@ def rates(experiment: str = "recognition", folder: Path | None = None) -> pd.Dat
     return _named(pd.concat([found, settings.merge(totals, on=which)], ignore_index=True))
 
 
-def yaleb(folder: Path | None = None) -> pd.DataFrame:
+def on_yaleb(folder: Path | None = None) -> pd.DataFrame:
     """The rows of `rates` that compare methods on Extended Yale B, with one budget for all networks.
 
     `method` is "network" for the small network, "network, relit" where its training pictures are relit; `name` is of
