@@ -65,12 +65,12 @@ accept: setup ## execute all notebooks again after an intended change; the diff 
 
 request:
 	@test -n "$(CH)" || { echo "say which chapter: make run CH=03 PROFILE=laptop"; exit 1; }
-	@test $(words $(NOTEBOOK)) = 1 || { echo "there is no notebook notebooks/$(CH)_*.ipynb, or more than one; the chapters are: $(NOTEBOOKS)"; exit 1; }
+	@test -n "$(NOTEBOOK)" || { echo "there is no notebook notebooks/$(CH)_*.ipynb; the chapters are: $(NOTEBOOKS)"; exit 1; }
 	@case "$(PROFILE)" in book|laptop|full) ;; *) echo "PROFILE is book, laptop or full; got $(PROFILE)"; exit 1;; esac
 
-run: request setup ## run one chapter with a profile: make run CH=03 PROFILE=laptop (book, laptop, full)
+run: request setup ## run a chapter, all its pages, with a profile: make run CH=03 PROFILE=laptop (book, laptop, full)
 	@mkdir -p _build/runs
-	$(BIN)/papermill $(NOTEBOOK) _build/runs/$(CH)-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE)
+	$(foreach NB,$(NOTEBOOK),$(BIN)/papermill $(NB) _build/runs/$(basename $(notdir $(NB)))-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE) &&) true
 
 serve: ## show the rendered book at http://127.0.0.1:8000
 	@test -d _build/html || { echo "there is no rendered book yet: make book"; exit 1; }

@@ -78,3 +78,22 @@ def test_portraits_have_their_square_and_get_darker_with_the_exposure():
     width, height = (squares[:, 2:] - squares[:, :2]).T
     assert torch.allclose(width, height, atol=1e-3)
     torch.testing.assert_close(squares[:2], squares[2:])  # the lamp moves, the face does not
+
+
+def test_a_row_falls_from_case_to_case(axes):
+    shares = pd.DataFrame({"P1": [0.0, 2.0], "P2": [50.0, 20.0], "P3": [99.0, 99.0]}, index=["ridge", "nearest"])
+    figures.falls(axes, shares, {"P1": "o", "P2": "s"})
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ridge", "nearest"]
+    first, second = axes.lines
+    assert first.get_xydata().tolist() == [[0, 1], [2, 0]]
+    assert (second.get_label(), second.get_marker()) == ("P2", "s")
+    (joined,) = axes.collections
+    assert [segment[:, 0].tolist() for segment in joined.get_segments()] == [[0, 50], [2, 20]]  # not to P3
+    assert axes.get_xscale() == "symlog"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.1", "1", "10", "100"]
+
+
+def test_a_fall_on_an_even_scale(axes):
+    figures.falls(axes, pd.DataFrame({"one": [3.0]}, index=["row"]), {"one": "o"}, logarithmic=False)
+    assert axes.get_xscale() == "linear"
+    assert axes.get_xlim() == (-2, 102)

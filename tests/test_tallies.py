@@ -52,6 +52,42 @@ def test_who_was_missed_under_which_light_and_in_which_session(folder):
     assert sessions.to_dict() == {"lights": 3, "talking": 1}
 
 
+def test_methods_on_yale_b_have_one_budget_and_a_protocol(tmp_path):
+    counted = {"right": {"1": 9, "2": 10}, "count": {"1": 10, "2": 40}}
+    plain = {"backbone": "resnet18_c4", "variant": "linear", "changes": ["move", "flip"]}
+    plain["recipe"] = {"optimizer": "adamw"}
+    networks = {
+        "plain": plain,
+        "relit": plain | {"changes": ["move", "flip", "relight"]},
+        "stated": plain | {"recipe": {"optimizer": "sgd"}},
+        "large": plain | {"backbone": "resnet50"},
+        "no": None,
+    }
+    for kind, network in networks.items():
+        config = {"enhancer": {"name": "equalize", "settings": {}}, "dataset": "yaleb", "protocol": "subset 1"}
+        method = "ridge" if network is None else "network"
+        config |= {"network": network, "kind": kind}
+        results.save(results.record("recognition", config, {method: counted}, data=DATA, seconds=1.0, seed=0), tmp_path)
+    found = tallies.on_yaleb(tmp_path).query("group == 'mean'")
+    assert dict(zip(found["kind"], found["method"], strict=True)) == {
+        "plain": "network",
+        "relit": "network, relit",
+        "no": "ridge",
+    }
+    assert set(found["code"]) == {"P2"}
+
+
+def test_a_grid_is_in_the_order_of_the_enhancers():
+    rows = [("ridge", "local contrast", 1, 90.0), ("ridge", "Input", 0, 10.0), ("ridge", "Input", 1, 20.0)]
+    some = pd.DataFrame(rows, columns=["method", "name", "seed", "rate"]).assign(group="mean")
+    some.loc[3] = ["ridge", "Input", 2, 99.0, "1"]  # of one group
+    found = tallies.grid(some)
+    assert found["ridge"].to_dict() == {"Input": "15.00±7.07", "local contrast": "90.00"}
+    assert list(found.index) == ["Input", "local contrast"]
+    by_both = tallies.grid(some, ["method", "name"], "seed")
+    assert list(by_both.index) == [("ridge", "Input"), ("ridge", "local contrast")]
+
+
 def test_intervals_are_wilsons():
     found = tallies.intervals(pd.Series([0, 50], ["a", "b"]), pd.Series([10, 100], ["a", "b"]))
     z = 1.959964

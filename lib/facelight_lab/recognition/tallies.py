@@ -58,8 +58,8 @@ def on_yaleb(folder: Path | None = None) -> pd.DataFrame:
     `method` is "network" for the small network, "network, relit" where its training pictures are relit; `name` is of
     `enhancers.FAMILY` or `FIRST_LAYERS`; `code` is the protocol's, see `CODES`.
     """
-    found = rates(folder=folder).query("dataset == 'yaleb' and name in @FAMILY or name in @FIRST_LAYERS")
-    found = found.query("dataset == 'yaleb' and (backbone.isna() or backbone == 'resnet18_c4' and optimizer == 'adamw')")
+    found = rates(folder=folder).query("dataset == 'yaleb' and (name in @FAMILY or name in @FIRST_LAYERS)")
+    found = found.query("backbone.isna() or (backbone == 'resnet18_c4' and optimizer == 'adamw')")
     relit = found["method"].eq("network") & found["changes"].eq("move, flip, relight")
     method = found["method"].mask(relit, "network, relit")
     return found.assign(method=method, code=found["protocol"].map(CODES))
