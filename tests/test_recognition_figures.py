@@ -32,7 +32,7 @@ def test_trained_lights_of_one_person(axes):
 
 
 def test_mistakes_stand_in_the_order_of_the_family(axes):
-    wrong = pd.DataFrame(3.0, ["Input", "local contrast", "HE"], list(figures.MARKS))
+    wrong = pd.DataFrame(3.0, ["Input", "local contrast", "HE"], list(figures.METHODS))
     wrong.loc["HE", "ridge"] = -1e-14  # rounding
     figures.mistakes(axes, wrong)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["local contrast", "HE", "Input"]
@@ -82,7 +82,7 @@ def test_portraits_have_their_square_and_get_darker_with_the_exposure():
 
 def test_a_row_falls_from_case_to_case(axes):
     shares = pd.DataFrame({"P1": [0.0, 2.0], "P2": [50.0, 20.0], "P3": [99.0, 99.0]}, index=["ridge", "nearest"])
-    figures.falls(axes, shares, {"P1": "o", "P2": "s"})
+    figures.falls(axes, shares, dict(zip(("P1", "P2"), figures.CASES, strict=False)))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ridge", "nearest"]
     first, second = axes.lines
     assert first.get_xydata().tolist() == [[0, 1], [2, 0]]
@@ -94,6 +94,6 @@ def test_a_row_falls_from_case_to_case(axes):
 
 
 def test_a_fall_on_an_even_scale(axes):
-    figures.falls(axes, pd.DataFrame({"one": [3.0]}, index=["row"]), {"one": "o"}, logarithmic=False)
+    figures.falls(axes, pd.DataFrame({"one": [3.0]}, index=["row"]), {"one": {}}, logarithmic=False)
     assert axes.get_xscale() == "linear"
     assert axes.get_xlim() == (-2, 102)

@@ -88,6 +88,12 @@ def test_a_grid_is_in_the_order_of_the_enhancers():
     assert list(by_both.index) == [("ridge", "Input"), ("ridge", "local contrast")]
 
 
+def test_tables_call_methods_as_the_whole_book_does():
+    names = ["CLAHE 2, OpenCV", tallies.FIRST_LAYERS[0], "nearest", "pca", "P1", "window"]
+    found = tallies.labeled(pd.DataFrame(0, index=names, columns=["ridge"]))
+    assert list(found.index) == ["CLAHE 2 (OpenCV)", "log layer", "nearest picture", "PCA", "P1", "window"]
+
+
 def test_intervals_are_wilsons():
     found = tallies.intervals(pd.Series([0, 50], ["a", "b"]), pd.Series([10, 100], ["a", "b"]))
     z = 1.959964

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from facelight._extras import extra
 from facelight.data.samples import LitFaces
+from facelight_lab import style
 from facelight_lab.enhancers import FAMILY
 from facelight_lab.plot import COLORS
-from facelight_lab.recognition.tallies import degrees
+from facelight_lab.recognition.tallies import called, degrees
 
 with extra("book"):
     import pandas as pd
     from matplotlib.axes import Axes
 
-MARKS = {"nearest": "o", "shifted nearest": "s", "lda": "^", "ridge": "D", "lbp": "x", "kernel ridge": "*"}
-"""Method -> marker."""
+METHODS = ("nearest", "shifted nearest", "lda", "ridge", "lbp", "kernel ridge")
+"""Whose mistakes are drawn."""
+CASES: tuple[dict[str, str], ...] = (
+    {"marker": "o", "color": "black"},
+    {"marker": "s", "color": "black", "mfc": "white"},
+    {"marker": "^", "color": "#949494"},
+)
+"""Looks of protocols or lights, without the colors of methods."""
 
 
 def trained_lights(axes: Axes, faces: LitFaces, train: Tensor, person: int = 0) -> None:
@@ -43,28 +51,31 @@ def mistakes(axes: Axes, wrong: pd.DataFrame) -> None:
 
     Args:
         axes: to draw on.
-        wrong: per cent, a row for each of `enhancers.FAMILY` that is there and a column for each of `MARKS`.
+        wrong: per cent, a row for each of `enhancers.FAMILY` that is there and a column for each of `METHODS`.
     """
     names = [name for name in reversed(FAMILY) if name in wrong.index]
-    for method, mark in MARKS.items():
-        axes.plot(wrong.loc[names, method].clip(lower=0), range(len(names)), mark, ls="", ms=5, label=method)
-    axes.set(xlabel="wrong names, %", yticks=range(len(names)), yticklabels=names)
+    for method in METHODS:
+        look = style.recognizer(method).as_points(ms=5)
+        axes.plot(wrong.loc[names, method].clip(lower=0), range(len(names)), **look)
+    axes.set(xlabel="wrong names, %", yticks=range(len(names)), yticklabels=map(called, names))
     _logarithmic(axes)
 
 
-def falls(axes: Axes, shares: pd.DataFrame, marks: Mapping[str, str], *, logarithmic: bool = True) -> None:
+def falls(
+    axes: Axes, shares: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]], *, logarithmic: bool = True
+) -> None:
     """How far each row falls from one case to another: a mark for each case, joined by a line.
 
     Args:
         axes: to draw on.
         shares: per cent, rows in the order from top to bottom, cases across; NaN where nothing was measured.
-        marks: column -> marker.
+        looks: column -> keywords of its marks, as `CASES` and `style.Style.as_points` have them.
         logarithmic: of wrong names, logarithmic above 0.1 %, no mistake at the left edge; else from 0 to 100 %.
     """
-    place, shares = range(len(shares) - 1, -1, -1), shares[list(marks)]
+    place, shares = range(len(shares) - 1, -1, -1), shares[list(looks)]
     axes.hlines(place, shares.min(axis=1).clip(lower=0), shares.max(axis=1), color="#999999", lw=1, zorder=1)
-    for case, mark in marks.items():
-        axes.plot(shares[case].clip(lower=0), place, mark, ls="", ms=6, label=case)
+    for case, look in looks.items():
+        axes.plot(shares[case].clip(lower=0), place, **({"label": case, "ls": "", "ms": 6} | dict(look)))
     axes.set(xlabel="wrong names, %", yticks=place, yticklabels=shares.index, ylim=(-0.6, len(shares) - 0.4))
     if logarithmic:
         _logarithmic(axes)

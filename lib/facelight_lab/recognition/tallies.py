@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from facelight._extras import extra
 from facelight.data import yaleb
 from facelight.data.yale_lights import subset_of
+from facelight_lab import style
 from facelight_lab.enhancers import FAMILY
 from facelight_lab.frames import frame
 from facelight_lab.statistics import spread
@@ -21,6 +22,8 @@ CODES = {"random": "P1", "subset 1": "P2", "held-out lights": "P3", "one image":
 """Protocols of Extended Yale B, see `protocols.split`, as the tables call them."""
 FIRST_LAYERS = tuple(f"{name} as first layer" for name in ("ln(1 + x)", "ln(1 + 255x)", ZERO_PADDED))
 """First layers that stand in for an enhancer."""
+OTHERS = {"pca": "PCA", "ridge without offset": "ridge, no offset"}
+"""Methods that no figure shows."""
 ALL = "mean"
 """The group that stands for all groups."""
 TABLE_5 = {  # of the M-CLAHE paper: per cent recognized in subsets 1 to 5 of Extended Yale B
@@ -78,6 +81,24 @@ def grid(some: pd.DataFrame, down: str | Sequence[str] = "name", across: str = "
     order = {name: place for place, name in enumerate((*FAMILY, *FIRST_LAYERS))}
     where = [(*key[:-1], order[key[-1]]) for key in (table.index if len(keys) > 1 else [(k,) for k in table.index])]
     return table.iloc[sorted(range(len(where)), key=where.__getitem__)]
+
+
+def called(name: str) -> str:
+    """How tables and figures call an enhancer, a first layer that stands in for one, or a method; see `style`.
+
+    >>> called("M-CLAHE 0.01, MATLAB"), called("ln(1 + x) as first layer"), called("lda")
+    ('M-CLAHE 0.01 (MATLAB)', 'log layer', 'LDA')
+    """
+    layer = name.removesuffix(" as first layer")
+    tables: tuple[Mapping[str, style.Style], ...] = (style.ENHANCERS, style.RECOGNIZERS)
+    if layer != name:
+        tables = (style.FIRST_LAYERS,)
+    return next((table[layer].label for table in tables if layer in table), OTHERS.get(name, name))
+
+
+def labeled(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its rows and columns called as everywhere in the book."""
+    return table.rename(index=called, columns=called)
 
 
 def missed(folder: Path | None = None) -> pd.DataFrame:
