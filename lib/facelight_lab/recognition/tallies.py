@@ -96,6 +96,15 @@ def called(name: str) -> str:
     return next((table[layer].label for table in tables if layer in table), OTHERS.get(name, name))
 
 
+def row(method: str, name: str) -> str:
+    """A method and what stands before it, as a figure writes it beside a row.
+
+    >>> row("ridge", "HE"), row("lda", "Input")
+    ('ridge\\nbehind HE', 'LDA\\non the input')
+    """
+    return f"{called(method)}\n" + ("on the input" if name == "Input" else f"behind {called(name)}")
+
+
 def labeled(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its rows and columns called as everywhere in the book."""
     return table.rename(index=called, columns=called)
