@@ -75,7 +75,8 @@ def falls(
     place, shares = range(len(shares) - 1, -1, -1), shares[list(looks)]
     axes.hlines(place, shares.min(axis=1).clip(lower=0), shares.max(axis=1), color="#999999", lw=1, zorder=1)
     for case, look in looks.items():
-        axes.plot(shares[case].clip(lower=0), place, **({"label": case, "ls": "", "ms": 6} | dict(look)))
+        words: dict[str, Any] = {"label": case, "ls": "", "ms": 6, **look}
+        axes.plot(shares[case].clip(lower=0), place, **words)
     axes.set(xlabel="wrong names, %", yticks=place, yticklabels=shares.index, ylim=(-0.6, len(shares) - 0.4))
     if logarithmic:
         _logarithmic(axes)

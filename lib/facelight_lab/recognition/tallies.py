@@ -99,8 +99,8 @@ def called(name: str) -> str:
 def row(method: str, name: str) -> str:
     """A method and what stands before it, as a figure writes it beside a row.
 
-    >>> row("ridge", "HE"), row("lda", "Input")
-    ('ridge\\nbehind HE', 'LDA\\non the input')
+    >>> row("ridge", "HE").splitlines(), row("lda", "Input").splitlines()
+    (['ridge', 'behind HE'], ['LDA', 'on the input'])
     """
     return f"{called(method)}\n" + ("on the input" if name == "Input" else f"behind {called(name)}")
 
