@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ with extra("book"):
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 SCORES = {
     "PSNR": "psnr",
@@ -114,7 +116,7 @@ def rank_correlations(frame: pd.DataFrame) -> pd.Series:
     return frame.rank().corr()["recognized"].drop("recognized")
 
 
-def draw(axes: Axes, frame: pd.DataFrame, score: str, labels: Collection[str] = ()) -> None:
+def draw(axes: Axes, frame: pd.DataFrame, score: str, labels: Collection[str] = ()) -> list[Line2D]:
     """One score against recognition; infinity stands at the right, behind a gap.
 
     Args:
@@ -122,14 +124,18 @@ def draw(axes: Axes, frame: pd.DataFrame, score: str, labels: Collection[str] = 
         frame: see `compared`, of enhancers of `FAMILY`.
         score: a column of it.
         labels: the enhancers whose names are written.
+
+    Returns:
+        The marks of the groups, for a legend.
     """
+    handles = []
     x, y = frame[score].copy(), frame["recognized"]
     top, least = x[x < math.inf].max(), x.min()
     place = top + 0.2 * (top - least)
     x[x == math.inf] = place
     for group, (members, marker, color) in GROUPS.items():
         of = [name for name in frame.index if FAMILY[name].name in members]
-        axes.plot(x[of], y[of], marker, color=plot.COLORS[color], mec="black", mew=0.5, label=group)
+        handles += axes.plot(x[of], y[of], marker, color=plot.COLORS[color], mec="black", mew=0.5, label=group)
     width = x.max() - least
     axes.set(ylim=(-12, 112), xlim=(least - 0.09 * width, x.max() + 0.12 * width))
     plot.label_points(axes, list(x), list(y), [name if name in labels else "" for name in frame.index], size=7.8)
@@ -138,24 +144,74 @@ def draw(axes: Axes, frame: pd.DataFrame, score: str, labels: Collection[str] = 
         axes.set_xticks([*ticks, place], [*(f"{tick:g}" for tick in ticks), "∞"])
         options: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 13, "backgroundcolor": "white"}
         axes.text((top + place) / 2, axes.get_ylim()[0], "//", **options)
+    return handles
 
 
 def figure(frame: pd.DataFrame, title: str) -> Figure:
-    """Every enhancer by every score but AMBE and by what it does for recognition, with the rank correlations.
+    """Every enhancer by its PSNR and by what it does for recognition, with the rank correlation.
 
     Args:
         frame: see `compared`.
         title: on which pictures.
     """
-    drawn, axes = plt.subplot_mosaic("AAAAA;BCDEF", figsize=(7.3, 7.6), height_ratios=[2.8, 1])
-    rho = rank_correlations(frame).map(lambda r: f"ρ = {r:+.2f}".replace("-", "−"))
-    for place, (score, unit) in zip("BCDEF", UNITS.items(), strict=True):
-        axes[place].set(xlabel=score + unit, title=rho[score])
-        draw(axes[place], frame, score, ("Input",))
-        axes[place].tick_params(labelleft=place == "B")
-    axes["B"].set_ylabel("recognized (%)")
-    axes["A"].set(title=f"{title}: {rho['PSNR']}", ylabel="recognized in subsets 4 and 5 (%)")
-    axes["A"].set_xlabel("PSNR against the input (dB); the paper's criterion: higher is better →")
-    draw(axes["A"], frame, "PSNR", tuple(frame.index))
-    axes["A"].legend(title="a new value comes from", loc="upper right")
+    drawn, axes = plt.subplots(figsize=(5.4, 5.4))
+    crowd = frame[[FAMILY[name].name in SIGNED for name in frame.index]].sort_values("recognized", ascending=False)
+    handles = draw(axes, frame, "PSNR", tuple(frame.index.difference(crowd.index)))
+    axes.set(title=f"{title}: {_rho(frame)['PSNR']}", ylabel="recognized in subsets 4 and 5 (%)")
+    axes.set_xlabel("PSNR against the input (dB): higher counts as better")
+    axes.legend(handles=handles, title="a new value comes from", loc="center right", bbox_to_anchor=(1, 0.64))
+    if len(crowd):  # too close together for a label at each
+        names = textwrap.fill(", ".join(crowd.index), 34)
+        place, style = (crowd["PSNR"].max() + 0.8, 108), {"va": "top", "fontsize": 8.5, "linespacing": 1.25}
+        axes.text(*place, f"from the top:\n{names}", color=plot.COLORS[GROUPS["neighbors"][2]], **style)
     return drawn
+
+
+def others(frame: pd.DataFrame) -> Figure:
+    """Every enhancer by the scores of `UNITS` and by what it does for recognition, with the rank correlations.
+
+    Args:
+        frame: see `compared`.
+    """
+    drawn, grid = plt.subplots(2, 3, figsize=(5.4, 4.4), sharey=True)
+    panels, rho = list(grid.flat), _rho(frame)
+    for axes, (score, unit) in zip(panels, UNITS.items(), strict=False):
+        axes.set(xlabel=score + unit, title=rho[score])
+        handles = draw(axes, frame, score, ("Input",))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("recognized (%)")
+    panels[-1].set_axis_off()
+    panels[-1].legend(handles=handles, loc="center", title="a new value\ncomes from")
+    return drawn
+
+
+def rates(runs: Mapping[str, Record]) -> Figure:
+    """Per cent recognized in the two hardest subsets, with the 95 % intervals; runs of `nearest`.
+
+    Args:
+        runs: enhancer of `FAMILY` -> run; the best is drawn on top.
+    """
+    order = recognized(runs).sort_values().index
+    drawn, axes = plt.subplots(figsize=(5.4, 5.6))
+    for subset, fill, shift in zip(HARD, (None, "white"), (0.16, -0.16), strict=True):
+        paths = {part: f"{part}_by_subset/{subset}" for part in ("rate", "low", "high")}
+        found = 100 * measured(runs, paths).loc[order]
+        reach = [found["rate"] - found["low"], found["high"] - found["rate"]]
+        for place, name in enumerate(order):
+            color = plot.COLORS[_group(name)[1]]
+            style: dict[str, Any] = {"fmt": _group(name)[0], "color": color, "mfc": fill or color, "lw": 1}
+            bars = axes.errorbar(found["rate"].iloc[place], place + shift, xerr=[[r.iloc[place]] for r in reach], **style)
+        bars.set_label(f"subset {subset}")
+    axes.set_yticks(range(len(order)), labels=list(order))
+    axes.set(xlabel="recognized (%)", xlim=(-2, 102), ylim=(-0.7, len(order) - 0.3))
+    axes.legend(loc="lower right")
+    return drawn
+
+
+def _rho(frame: pd.DataFrame) -> pd.Series:
+    return rank_correlations(frame).map(lambda r: f"ρ = {r:+.2f}".replace("-", "−"))
+
+
+def _group(name: str) -> tuple[str, str]:
+    """Marker and color of an enhancer."""
+    return next(look for members, *look in GROUPS.values() if FAMILY[name].name in members)
