@@ -1,10 +1,12 @@
 """How settings were chosen: the names of runs, their order, and the figure of the ways to a clip limit."""
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 from facelight_lab import results
 from facelight_lab.enhancement import choices
+from facelight_lab.statistics import versus
 
 DATA = {"name": "dots", "sha256": "0" * 64, "split": "all", "count": 3}
 CLAHE = {"name": "clahe", "settings": {"clip_limit": 40.0}}
@@ -34,8 +36,8 @@ def folder(tmp_path):
 
 def test_runs_are_called_by_how_their_settings_were_chosen_and_stand_in_order(folder):
     found = choices.chosen(folder, images="images")
-    names = ["raw", "raw", "ln less local mean", "CLAHE, best of the grid", "CLAHE, descent from 2"]
-    assert found["name"].tolist() == [*names, "CLAHE, descent from 40", "CLAHE, every limit"]
+    names = ["Input", "Input", "ln minus local mean", "CLAHE (best of the grid)", "CLAHE (descent from 2)"]
+    assert found["name"].tolist() == [*names, "CLAHE (descent from 40)", "CLAHE (every limit)"]
     assert found["seed"].tolist()[:2] == [0, 1]
 
 
@@ -56,4 +58,19 @@ def test_the_figure_has_both_modes_and_every_start(folder):
         "from 40": [[0, 40], [5, 50]],
     }
     assert [ax.get_xscale() for ax in axes] == ["log", "log", "linear"]
+    plt.close(figure)
+
+
+def test_gains_stand_in_order_with_their_intervals():
+    better, worse = (
+        versus(*map(pd.Series, pair)) for pair in (([2.0, 3.0, 4.0], 3 * [0.0]), (3 * [0.0], [1.0, 2.0, 4.0]))
+    )
+    figure, axes = plt.subplots()
+    choices.draw_gains(axes, {"a (descent)": better, "b": worse}, "the rest")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "a (descent)"]
+    assert [bars.get_segments()[0][:, 0].tolist() for bars in axes.collections] == [
+        pytest.approx([one.low, one.high]) for one in (worse, better)
+    ]
+    assert [text.get_text() for text in axes.texts] == ["−2.33", "+3.00"]
+    assert axes.lines[0].get_color() != axes.lines[1].get_color()
     plt.close(figure)

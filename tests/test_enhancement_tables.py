@@ -73,18 +73,41 @@ def test_scores_of_one_picture_are_those_of_the_metrics():
 
 def test_infinity_stands_at_the_right_of_the_finite_values(frame):
     figure = quality.figure(frame, "dots")
-    large = figure.axes[0]
+    (large,) = figure.axes
     assert large.get_title() == "dots: ρ = −1.00"
     labels = [label.get_text() for label in large.get_xticklabels()]
     assert labels[-1] == "∞"
     assert large.get_xticks()[-1] == pytest.approx(22)
     assert max(large.get_xticks()[:-1]) <= 21
-    assert {text.get_text() for text in large.texts} >= {*frame.index, "//"}
+    assert {text.get_text() for text in large.texts} >= {"Input", "HE", "from the top:\nTan-Triggs", "//"}
     plt.close(figure)
 
 
-def test_the_paper_s_rows_stand_beside_ours():
-    table = printed.beside_ours("pie")
+def test_every_other_score_has_a_panel(frame):
+    figure = quality.others(frame)
+    panels = [axes for axes in figure.axes if axes.get_xlabel()]
+    assert [axes.get_xlabel().partition(" (")[0].removesuffix(" gain") for axes in panels] == [*quality.UNITS]
+    assert panels[1].get_title() == "ρ = −0.50"
+    plt.close(figure)
+
+
+def test_rates_are_drawn_with_their_intervals_the_best_on_top():
+    def rate(value):
+        parts = {"rate": value, "low": value - 0.1, "high": value + 0.1}
+        return run(**parts)
+
+    figure = quality.rates({"HE": rate(0.8), "Tan-Triggs": rate(0.6)})
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Tan-Triggs", "HE"]
+    points = [line for line in axes.lines if line.get_marker() in ("s", "D")]
+    assert sorted(line.get_xdata()[0] for line in points) == pytest.approx([30, 40, 60, 80])
+    (first, *_) = [bars.get_segments()[0] for bars in axes.collections]
+    assert [point[0] for point in first] == pytest.approx([50, 70])
+    plt.close(figure)
+
+
+def test_the_paper_s_rows_stand_beside_what_was_measured():
+    table = printed.beside_measured("pie")
     assert list(table.index) == list(FAMILY)
     assert table[("AMBE", "paper")].dropna().to_dict() == {
         "CLAHE 0.01, MATLAB": 7.28,
@@ -93,7 +116,30 @@ def test_the_paper_s_rows_stand_beside_ours():
         "GBIE, G to 255": 45.92,
     }
     record = results.find("preprocessing", Preprocessing("pie", FAMILY["HE"]))
-    assert table.loc["HE", ("PSNR", "ours")] == record.metrics["psnr"]
+    assert table.loc["HE", ("PSNR", "measured")] == record.metrics["psnr"]
+
+
+def test_seven_of_eight_printed_pairs_exceed_the_bound_and_no_measured_one_does():
+    table = printed.against_bound()
+    assert table["exceeds"].tolist() == 6 * ["yes"] + ["no", "yes"]
+    assert (table["needed"] > 1).tolist() == (table["exceeds"] == "yes").tolist()
+    printed_bound = metrics.psnr_bound(torch.tensor(4.19)).item()
+    assert table.loc[("Extended Yale B", "CLAHE"), "needed"] == pytest.approx(10 ** ((41.92 - printed_bound) / 20))
+    assert (table["measured"] >= 1).all()  # an arithmetic mean is not below the geometric one
+    every = [printed.beside_measured(dataset)["PSNR"].iloc[1:] for dataset in printed.TITLES]
+    assert all((one["measured"] < one["bound"]).all() for one in every)
+
+
+def test_printed_and_measured_pairs_are_joined():
+    figure, axes = plt.subplots()
+    printed.draw_bound(axes)
+    (bound,) = [line for line in axes.lines if line.get_color() == "black"]
+    assert bound.get_ydata()[0] == pytest.approx(20 * math.log10(255 / 2.5))
+    joined = [line for line in axes.lines if line.get_alpha()]
+    assert len(joined) == 8
+    assert (joined[0].get_xdata()[0], joined[0].get_ydata()[0]) == (4.19, 41.92)
+    assert len(axes.get_legend().get_texts()) == 4
+    plt.close(figure)
 
 
 def test_block_sizes_are_read_in_two_ways():

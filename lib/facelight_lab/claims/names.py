@@ -51,6 +51,14 @@ class Names:
         """
         return self._again(lambda: eval(compile(expression.strip(), "<claim>", "eval"), self.values))
 
+    def run(self, code: str) -> None:
+        """Run Python that may use the names, such as the solution of an exercise.
+
+        Raises:
+            NameError: as in `evaluate`.
+        """
+        self._compute(ast.parse(code).body)
+
     def _again(self, attempt: Any) -> Any:
         """Try, and try again with each name that lacks."""
         tried: set[str] = set()

@@ -100,9 +100,9 @@ def prose(source: str) -> str:
     """
     source = re.sub(r"\A---\n.*?\n---\n", "", source, flags=re.DOTALL)
     kept: list[str] = []
-    for part in re.split(r"^(`{3,}[^\n]*\n.*?^`{3,})[ \t]*$", source, flags=re.MULTILINE | re.DOTALL):
+    for part in re.split(r"^ *(`{3,}[^\n]*\n.*?^ *`{3,})[ \t]*$", source, flags=re.MULTILINE | re.DOTALL):
         kept.append(_block(part) if part.startswith("```") else part)
-    text = re.sub(r"^:{3,}.*$|^:[\w-]+:.*$", "", "".join(kept), flags=re.MULTILINE)
+    text = re.sub(r"^ *:{3,}.*$|^:[\w-]+:.*$", "", "".join(kept), flags=re.MULTILINE)
     return " ".join(text.split())
 
 

@@ -1,26 +1,32 @@
-"""What was recorded of choosing settings: how each was chosen, by name, and the figure of the ways to it."""
+"""What was recorded of choosing settings: how each was chosen, by name, and the figures of what it brought."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from facelight._extras import extra
 from facelight_lab.frames import frame
+from facelight_lab.plot import COLORS
+from facelight_lab.statistics import PairedDifference
 
 with extra("book"):
     import pandas as pd
     from matplotlib.axes import Axes
 
-PLAIN = {"Input": "raw", "clahe": "CLAHE", "modified_clahe": "M-CLAHE", "ln minus local mean": "ln less local mean"}
+PLAIN = {"Input": "Input", "clahe": "CLAHE", "modified_clahe": "M-CLAHE", "ln minus local mean": "ln minus local mean"}
 HOW = {
     "fixed": "fixed at {:g}",
     "grid": "best of the grid",
     "descent": "descent from {:g}",
-    "per_image": "descent, per image",
+    "per_image": "descent per image",
     "random": "random search",
     "landscape": "every limit",
 }
+SYMBOLS = {"clip_limit": "c", "flat": "τ (flat)", "gain": "κ (gain)", "prefilter": "p (prefilter)"}
+SYMBOLS |= {"strength": "r (strength)"}
+"""Setting of M-CLAHE -> its symbol in the equations of chapter 03, and its name."""
+
 TEMPERATURE = 20.0  # of the runs that are compared
 
 
@@ -67,6 +73,26 @@ def draw(axes: Sequence[Axes], seed: int = 0, folder: Path | None = None) -> Non
     axes[2].set_yscale("log")
 
 
+def draw_gains(axes: Axes, gains: Mapping[str, PairedDifference], base: str) -> None:
+    """Differences with their 95 % intervals, the greatest on top: blue, what descent found; gray, what was only tried.
+
+    Args:
+        axes: to draw on.
+        gains: name of `chosen` -> difference, in percentage points.
+        base: what they are compared with.
+    """
+    order = sorted(gains, key=lambda name: gains[name].mean)
+    for place, name in enumerate(order):
+        gain, learned = gains[name], "descent" in name
+        style = {"fmt": "o" if learned else "s", "color": COLORS["blue"] if learned else "#666666", "lw": 1.2}
+        axes.errorbar(gain.mean, place, xerr=[[gain.mean - gain.low], [gain.high - gain.mean]], **style)
+        label = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5}
+        axes.annotate(f"{gain.mean:+.2f}".replace("-", "−"), (gain.mean, place), (0, 5), **label)
+    axes.axvline(0, color="black", lw=0.8)
+    axes.set_yticks(range(len(order)), labels=order)
+    axes.set(xlabel=f"recognized, minus {base} (points)", ylim=(-0.6, len(order) - 0.2))
+
+
 def _name(enhancer: str, method: str, limit: float) -> str:
     plain = PLAIN[enhancer]
-    return f"{plain}, {HOW[method].format(limit)}" if limit == limit else plain
+    return f"{plain} ({HOW[method].format(limit)})" if limit == limit else plain

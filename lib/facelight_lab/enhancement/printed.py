@@ -1,4 +1,4 @@
-"""The M-CLAHE paper's printed numbers, and the recorded runs that stand beside them."""
+"""The M-CLAHE paper's printed numbers, the recorded runs that stand beside them, and the figure of both."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import Any
 
 from facelight import enhance
 from facelight._extras import extra
-from facelight_lab import results
+from facelight_lab import plot, results
 from facelight_lab.enhancement.preprocessing import BLOCKS, CLIP_LIMITS, SIZES, Preprocessing, figure_9, grids, table_3
 from facelight_lab.enhancers import FAMILY, Enhancer, clahe, modified_clahe
 from facelight_lab.frames import measured
 
 with extra("book"):
+    import numpy as np
     import pandas as pd
+    from matplotlib.axes import Axes
+
+TITLES = {"yaleb": "Extended Yale B", "pie": "CMU PIE, 32x32"}
+"""Data sets of the paper in tables and figures."""
 
 TABLES_1_AND_2 = pd.DataFrame(
     {
@@ -44,7 +49,7 @@ STANDS_FOR = {
     "BBHE": "BBHE",
     "GBIE": "GBIE, G to 255",
 }
-"""Enhancer of the paper -> ours in `enhancers.FAMILY`. Of the first two, the limit of Table 3 is taken."""
+"""Enhancer of the paper -> the one in `enhancers.FAMILY`. Of the first two, the limit of Table 3 is taken."""
 
 NAMES = {"CLAHE": "clahe", "M-CLAHE": "modified_clahe", "BBHE": "bbhe", "GBIE": "gbie"}
 """Enhancer of the paper -> function of `facelight.enhance`."""
@@ -57,17 +62,61 @@ def runs(
     return results.named("preprocessing", {n: Preprocessing(dataset, e, size, every) for n, e in enhancers.items()})
 
 
-def beside_ours(dataset: str) -> pd.DataFrame:
-    """Tables 1 and 2 beside ours, a row for every enhancer of `FAMILY`.
+def beside_measured(dataset: str) -> pd.DataFrame:
+    """Tables 1 and 2 beside what was measured, a row for every enhancer of `FAMILY`.
 
-    Columns: AMBE, `paper` and `ours`; PSNR, `paper`, `ours`, its standard deviation over pictures, and `bound`, that of
-    the mean AMBE. The paper's enhancers stand where `STANDS_FOR` says.
+    Columns: PSNR, `paper`, `measured`, `bound`, that of the mean AMBE, and `sd` over pictures; AMBE, `paper` and
+    `measured`. The paper's enhancers stand where `STANDS_FOR` says.
     """
-    columns = {("AMBE", "ours"): "ambe", ("PSNR", "ours"): "psnr", ("PSNR", "sd"): "psnr_sd"}
-    table = measured(runs(dataset, FAMILY), columns | {("PSNR", "bound"): "bound_of_means"})
-    for place, score in ((0, "AMBE"), (2, "PSNR")):
+    columns = {("PSNR", "measured"): "psnr", ("PSNR", "bound"): "bound_of_means", ("PSNR", "sd"): "psnr_sd"}
+    table = measured(runs(dataset, FAMILY), columns | {("AMBE", "measured"): "ambe"})
+    for place, score in ((0, "PSNR"), (4, "AMBE")):
         table.insert(place, (score, "paper"), TABLES_1_AND_2.loc[dataset][score].rename(index=STANDS_FOR))
     return table
+
+
+def against_bound() -> pd.DataFrame:
+    """Tables 1 and 2 against 20 log10(255 / AMBE), a row for each data set and enhancer.
+
+    Columns: whether the printed PSNR `exceeds` the bound of the mean AMBE; the ratio of arithmetic to geometric mean of
+    AMBE that it would need, and the one `measured`, over the pictures that changed; PSNR and AMBE, printed; the bound.
+    """
+    bound = 20 * np.log10(255 / TABLES_1_AND_2["AMBE"])
+    means = {"of each": "bound", "of the mean": "bound_of_means"}
+    same = {name: FAMILY[ours] for name, ours in STANDS_FOR.items()}
+    bounds = pd.concat({d: measured(runs(d, same), means) for d in TITLES})
+    found = pd.DataFrame({"exceeds": np.where(TABLES_1_AND_2["PSNR"] > bound, "yes", "no")}, TABLES_1_AND_2.index)
+    found["needed"] = 10 ** ((TABLES_1_AND_2["PSNR"] - bound) / 20)
+    found["measured"] = 10 ** ((bounds["of each"] - bounds["of the mean"]) / 20)
+    return found.assign(PSNR=TABLES_1_AND_2["PSNR"], bound=bound, AMBE=TABLES_1_AND_2["AMBE"]).rename(TITLES, level=0)
+
+
+def draw_bound(axes: Axes) -> None:
+    """PSNR over AMBE, as printed and as measured, each pair joined by a line, and the bound.
+
+    Args:
+        axes: to draw on; its limits are set.
+    """
+    line = np.array([2.5, 150])
+    axes.plot(line, 20 * np.log10(255 / line), color="black", marker="")
+    places, labels = [], []
+    for dataset, color in zip(TITLES, ("blue", "orange"), strict=True):
+        found = beside_measured(dataset).dropna()
+        style = {"color": plot.COLORS[color], "ls": ""}
+        for paper, (_, row) in zip(STANDS_FOR, found.loc[list(STANDS_FOR.values())].iterrows(), strict=True):
+            ends = [[row[(score, source)] for source in ("paper", "measured")] for score in ("AMBE", "PSNR")]
+            axes.plot(*ends, color=plot.COLORS[color], marker="", lw=0.7, alpha=0.6)
+            places.append((ends[0][0], ends[1][0]))
+            labels.append(paper)
+        for source, marker in (("paper", "X"), ("measured", "o")):
+            told = f"{TITLES[dataset]}, {'printed' if source == 'paper' else 'measured'}"
+            axes.plot(found[("AMBE", source)], found[("PSNR", source)], marker=marker, label=told, **style)
+    axes.set(xscale="log", xlim=(2.5, 150), ylim=(0, 50), xlabel="AMBE (gray levels)", ylabel="PSNR (dB)")
+    ticks = (3, 10, 30, 100)
+    plot.factor_axis(axes, ticks)
+    axes.text(4.6, 27.8, "bound", rotation=-25)
+    axes.legend(loc="lower left")
+    plot.label_points(axes, *zip(*places, strict=True), labels)
 
 
 def near_identity() -> pd.DataFrame:

@@ -10,9 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from facelight._extras import extra
-from facelight_lab import plot
+from facelight_lab import plot, style
 from facelight_lab.enhancement import preprocessing
-from facelight_lab.enhancers import FAMILY, SIGNED
 from facelight_lab.frames import measured
 from facelight_lab.results import Record
 
@@ -36,17 +35,12 @@ SCORES = {
 HARD = ("4", "5")
 """Subsets with the light far to the side."""
 
-# What decides a pixel's new value: enhancers, marker, color.
-GROUPS = {
-    "nothing": (("identity",), "X", "black"),
-    "one curve": (("gamma", "log_stretch", "gbie"), "o", "sky"),
-    "one histogram": (("equalize", "bbhe"), "s", "orange"),
-    "histograms of tiles": (("ahe", "clahe", "modified_clahe"), "^", "green"),
-    "neighbors": (SIGNED, "D", "red"),
-}
-
-
 UNITS = {"SSIM": "", "contrast": " (levels)", "entropy": " (bits)", "noise": " gain", "noise / contrast": ""}
+
+
+def label(name: str) -> str:
+    """What an enhancer of `FAMILY` is called in figures and tables; without a comma."""
+    return style.enhancer(name).label
 
 
 def hard(runs: Mapping[str, Record], metric: str, counts: Record) -> pd.Series:
@@ -133,12 +127,12 @@ def draw(axes: Axes, frame: pd.DataFrame, score: str, labels: Collection[str] = 
     top, least = x[x < math.inf].max(), x.min()
     place = top + 0.2 * (top - least)
     x[x == math.inf] = place
-    for group, (members, marker, color) in GROUPS.items():
-        of = [name for name in frame.index if FAMILY[name].name in members]
-        handles += axes.plot(x[of], y[of], marker, color=plot.COLORS[color], mec="black", mew=0.5, label=group)
+    for title, look in style.FAMILIES.items():
+        of = [name for name in frame.index if style.family(name) == title]
+        handles += axes.plot(x[of], y[of], **look.as_points(mec="black", mew=0.5))
     width = x.max() - least
     axes.set(ylim=(-12, 112), xlim=(least - 0.09 * width, x.max() + 0.12 * width))
-    plot.label_points(axes, list(x), list(y), [name if name in labels else "" for name in frame.index], size=7.8)
+    plot.label_points(axes, list(x), list(y), [label(name) if name in labels else "" for name in frame.index], size=7.8)
     if math.inf in frame[score].to_numpy():
         ticks = [tick for tick in axes.get_xticks() if least - 2 < tick <= top + 1]
         axes.set_xticks([*ticks, place], [*(f"{tick:g}" for tick in ticks), "∞"])
@@ -155,15 +149,17 @@ def figure(frame: pd.DataFrame, title: str) -> Figure:
         title: on which pictures.
     """
     drawn, axes = plt.subplots(figsize=(5.4, 5.4))
-    crowd = frame[[FAMILY[name].name in SIGNED for name in frame.index]].sort_values("recognized", ascending=False)
+    crowd = frame[[style.family(name) == "neighbors" for name in frame.index]]
+    crowd = crowd.sort_values("recognized", ascending=False)
     handles = draw(axes, frame, "PSNR", tuple(frame.index.difference(crowd.index)))
     axes.set(title=f"{title}: {_rho(frame)['PSNR']}", ylabel="recognized in subsets 4 and 5 (%)")
     axes.set_xlabel("PSNR against the input (dB): higher counts as better")
     axes.legend(handles=handles, title="a new value comes from", loc="center right", bbox_to_anchor=(1, 0.64))
     if len(crowd):  # too close together for a label at each
-        names = textwrap.fill(", ".join(crowd.index), 34)
-        place, style = (crowd["PSNR"].max() + 0.8, 108), {"va": "top", "fontsize": 8.5, "linespacing": 1.25}
-        axes.text(*place, f"from the top:\n{names}", color=plot.COLORS[GROUPS["neighbors"][2]], **style)
+        names = textwrap.fill(", ".join(map(label, crowd.index)), 34)
+        color = style.FAMILIES["neighbors"].color
+        place = (crowd["PSNR"].max() + 0.8, 108)
+        axes.text(*place, f"from the top:\n{names}", color=color, va="top", fontsize=8.5, linespacing=1.25)
     return drawn
 
 
@@ -193,25 +189,19 @@ def rates(runs: Mapping[str, Record]) -> Figure:
     """
     order = recognized(runs).sort_values().index
     drawn, axes = plt.subplots(figsize=(5.4, 5.6))
-    for subset, fill, shift in zip(HARD, (None, "white"), (0.16, -0.16), strict=True):
+    for subset, filled, shift in zip(HARD, (True, False), (0.16, -0.16), strict=True):
         paths = {part: f"{part}_by_subset/{subset}" for part in ("rate", "low", "high")}
         found = 100 * measured(runs, paths).loc[order]
         reach = [found["rate"] - found["low"], found["high"] - found["rate"]]
         for place, name in enumerate(order):
-            color = plot.COLORS[_group(name)[1]]
-            style: dict[str, Any] = {"fmt": _group(name)[0], "color": color, "mfc": fill or color, "lw": 1}
-            bars = axes.errorbar(found["rate"].iloc[place], place + shift, xerr=[[r.iloc[place]] for r in reach], **style)
-        bars.set_label(f"subset {subset}")
-    axes.set_yticks(range(len(order)), labels=list(order))
+            look = style.FAMILIES[style.family(name)]
+            points = look.as_points(mfc=look.color if filled else "white", lw=1, label=f"subset {subset}")
+            axes.errorbar(found["rate"].iloc[place], place + shift, xerr=[[r[name]] for r in reach], **points)
+    axes.set_yticks(range(len(order)), labels=[label(name) for name in order])
     axes.set(xlabel="recognized (%)", xlim=(-2, 102), ylim=(-0.7, len(order) - 0.3))
-    axes.legend(loc="lower right")
+    axes.legend(handles=axes.get_legend_handles_labels()[0][:: len(order)], loc="lower right")
     return drawn
 
 
 def _rho(frame: pd.DataFrame) -> pd.Series:
     return rank_correlations(frame).map(lambda r: f"ρ = {r:+.2f}".replace("-", "−"))
-
-
-def _group(name: str) -> tuple[str, str]:
-    """Marker and color of an enhancer."""
-    return next(look for members, *look in GROUPS.values() if FAMILY[name].name in members)
