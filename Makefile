@@ -23,7 +23,7 @@ CHANGED := $(filter-out $(MADE),$(GIVEN))
 AGAIN := $(or $(filter python=%,$(CHANGED)),$(shell $(BIN)/python -c pass 2>/dev/null || echo new))
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 setup: .venv/.installed ## create .venv and install the pinned packages (done by the other targets when needed)
 
@@ -49,6 +49,11 @@ book: setup ## execute every chapter and render the book to _build/html/index.ht
 test: setup ## all tests: the library, the records, and the stored outputs of the notebooks
 	@echo "== Testing the library, the records and the notebooks"
 	$(BIN)/pytest tests lib notebooks --nbval-lax --nbval-current-env --numprocesses 2 --dist loadfile
+
+test-browser: setup ## open every page of the rendered book in Chromium; pictures of them in _build/screenshots
+	@test -d _build/html || { echo "there is no rendered book yet: make book"; exit 1; }
+	@echo "== Opening every page of the book in a browser"
+	$(BIN)/pytest tests/browser -m browser --numprocesses 2 --dist worksteal
 
 check: setup ## style, types, spelling, and that notebooks/ is what book/ generates
 	$(BIN)/ruff check .
@@ -88,4 +93,4 @@ release: setup ## change the version everywhere, in one commit: make release VER
 clean: ## remove what was built (not .venv)
 	rm -rf _build build .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: again help request setup book test check notebooks accept run serve linkcheck lock release clean
+.PHONY: again help request setup book test test-browser check notebooks accept run serve linkcheck lock release clean
