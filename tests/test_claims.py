@@ -163,7 +163,9 @@ def test_expressions_know_what_the_cells_define_and_refuse_what_is_ambiguous(tmp
     entries = one("It is 25.", computed="other + 23")
     assert "several values" in claims.check(page_of(tmp_path, "It is 25.", entries, cells))[0]
     assert claims.check(page_of(tmp_path, "It is 25.", entries | {"define": "other = 2"}, cells)) == []
-    entries = one("It is 25.", computed="__import__('os').getpid()")
+    for change in ("BASE.append(1)", "for k in (1, 2):\n    BASE.setdefault(k, []).append(k)", "BASE[0] = 3"):
+        page = page_of(tmp_path, "It is 2.", one("It is 2.", computed="len(BASE)"), f"BASE = []\n{change}")
+        assert "change what BASE holds" in claims.check(page)[0]
     with pytest.raises(SyntaxError, match="imports"):
         Names("", "import os")
     assert "no name" in claims.check(page_of(tmp_path, "It is 25.", one("It is 25.", computed="nothing"), cells))[0]
@@ -194,5 +196,6 @@ def test_what_a_cell_printed_is_compared_with_its_rounding(tmp_path):
 def test_an_interval_is_three_numbers():
     pairs = facelight_lab.versus(*(facelight_lab.statistics.pd.Series(v) for v in ([1.0, 2.0], [0.5, 1.0])))
     assert flat([pairs, 2]) == [pairs.mean, pairs.low, pairs.high, 2]
+    assert flat(["2.20±0.02", "-2 [-15, +11]"]) == [2.2, 0.02, -2, -15, 11]
     with pytest.raises(TypeError, match="expected numbers"):
-        flat("text")
+        flat(None)

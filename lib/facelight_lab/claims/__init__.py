@@ -30,7 +30,7 @@ once on the page. Its numbers, in order, must be the values in order, written wi
   "more than", "over", "above", "at least", "up from", "less than", "fewer than", "under", "below", "at most", "within"
   the value is on that side (of "within", its size); after "about", "nearly", "almost", "some", "roughly", "around" it
   is within a tenth of the number;
-- words: "a third", "two fifths", "half of", "twice", "three times", "one in sixteen" are true to within a tenth of
+- words: "a third", "two fifths", "half of", "half as", "twice", "three times", "one in sixteen" are true to within a tenth of
   themselves ("a third" is 0.333, not 33); "two per cent", "six seeds", "three pairs" are the rounded value.
 
 What is code, a formula, a link's address, a citation or an option of a directive is not looked at, nor a number inside
@@ -40,7 +40,8 @@ of a word (`ResNet-18`, `conv4`, `64x64`, `S4`). Per cent are values of a hundre
 own). They know `lab` and what it offers (`frame`, `wide`, `versus`, `recorded`, `measured`, `rates`, `spread`), `np`,
 `pd`, `math`, the names in `define`, and *every name that the cells of the page define*: `main` above is the `main` of
 chapter 07, computed as in its cells. A name to which cells give several values, each without use of the one before, is
-refused: define it. Values may be nested in lists, tuples, series and paired differences.
+refused, and one that cells change later, as by `append`: define it. Values may be nested in lists, tuples and series; a
+paired difference is its mean and interval, a text of a table (`2.20±0.02`) its numbers.
 
 `printed` is a part of an output that the page's notebook stores (cells tagged `nbval-check-output`); its numbers are
 rounded as the text has them. `allowed` are numbers that nothing has to prove: definitions, settings, what a paper

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,16 +43,21 @@ class Page:
         path: of the page.
         source: its text.
         claims: see `Claim`.
-        allowed: regular expressions of numbers that need no claim, for this page and for all.
+        patterns, allowed: regular expressions and texts whose numbers need no claim, on all pages and on this one.
         define: Python.
     """
 
     path: Path
     source: str
     claims: tuple[Claim, ...] = ()
+    patterns: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
     define: str = ""
-    stale: tuple[str, ...] = field(default=())
+
+    @property
+    def stale(self) -> list[str]:
+        """What is allowed and not there."""
+        return [text for text in self.allowed if text not in self.text]
 
     @cached_property
     def text(self) -> str:
@@ -62,7 +67,7 @@ class Page:
     @cached_property
     def masked(self) -> str:
         """The prose, blank where no number counts."""
-        return masked(self.text, list(self.allowed))
+        return masked(self.text, self.patterns, self.allowed)
 
     @cached_property
     def names(self) -> Names:
@@ -102,19 +107,17 @@ def read(path: Path, everywhere: Mapping[str, str] | None = None) -> Page:
     Raises:
         ValueError: an entry is not as `facelight_lab.claims` says.
     """
-    allowed = tuple(everywhere or ())
+    patterns = tuple(everywhere or ())
     if path.suffix == ".md":
-        return Page(path, path.read_text(encoding="utf-8"), allowed=allowed)
+        return Page(path, path.read_text(encoding="utf-8"), patterns=patterns)
     with path.open(encoding="utf-8") as text:
         given = yaml.safe_load(text)
     if unknown := set(given) - {"page", "define", "claims", "allowed"}:
         raise ValueError(f"{path.name}: unknown {', '.join(sorted(unknown))}")
     page = path.parents[1] / given["page"]
-    own = [" ".join(one["text"].split()) for one in given.get("allowed") or () if _explained(path, one)]
+    own = tuple(" ".join(one["text"].split()) for one in given.get("allowed") or () if _explained(path, one))
     claims = tuple(_claim(path, one) for one in given.get("claims") or ())
-    source = page.read_text(encoding="utf-8")
-    stale = tuple(text for text in own if text not in prose(source))
-    return Page(page, source, claims, (*allowed, *map(re.escape, own)), given.get("define", ""), stale)
+    return Page(page, page.read_text(encoding="utf-8"), claims, patterns, own, given.get("define", ""))
 
 
 def pages(book: Path) -> dict[str, Page]:
@@ -135,6 +138,10 @@ def pages(book: Path) -> dict[str, Page]:
 def check(page: Page) -> list[str]:
     """What is wrong with the claims of a page, each with its sentence; an empty list when nothing is."""
     wrong = [f"{text!r} is allowed but not on the page" for text in page.stale]
+    try:
+        page.names.evaluate("True")
+    except Exception as error:
+        return [*wrong, f"define: {type(error).__name__}: {error}"]
     for claim in page.claims:
         try:
             start, end = page.span(claim)

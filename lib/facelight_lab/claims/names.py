@@ -13,6 +13,7 @@ from typing import Any
 
 import facelight_lab
 from facelight._extras import extra
+from facelight_lab.claims.prose import numbers
 from facelight_lab.statistics import PairedDifference
 
 with extra("book"):
@@ -20,6 +21,7 @@ with extra("book"):
     import pandas as pd
 
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?:---\n.*?\n---\n)?((?::[\w-]+:[^\n]*\n)*)(.*?)^```", re.M | re.S)
+CHANGING = ("append", "extend", "insert", "update", "setdefault", "pop", "add", "remove", "sort")
 BUILTINS = {name: value for name, value in vars(builtins).items() if name not in ("open", "exec", "eval", "input")}
 
 
@@ -88,17 +90,21 @@ class Names:
         for node in found[1:]:
             if not isinstance(node, ast.AugAssign) and name not in _read(node):
                 raise NameError(f"the cells of the page give {name} several values: put one into `define`", name=name)
+        if any(_changes(node, name) for node in self.statements):
+            raise NameError(f"the cells of the page change what {name} holds: put it into `define`", name=name)
         self._compute(found)
 
 
 def flat(value: Any) -> list[float]:
-    """The numbers in a value, in order: of lists, tuples, series and paired differences (mean and interval).
+    """The numbers in a value, in order: of lists, tuples, series, paired differences (mean and interval) and texts.
 
     Raises:
         TypeError: something is no number.
     """
     if isinstance(value, PairedDifference):
         return [value.mean, value.low, value.high]
+    if isinstance(value, str):
+        return [one.value for one in numbers(value) if one.kind == "digits"]
     if isinstance(value, (bool, int, float, np.number)):
         return [float(value)]
     if isinstance(value, (list, tuple, pd.Series, np.ndarray)):
@@ -131,6 +137,21 @@ def _bound(node: ast.stmt) -> set[str]:
     if isinstance(node, (ast.For, ast.With)):
         return set()
     return {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+
+
+def _changes(node: ast.stmt, name: str) -> bool:
+    """Whether a statement at the top of a cell writes into what a name holds: `name[key] = ...`, `name.append(...)`."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return False
+    for one in ast.walk(node):
+        holder = one.value if isinstance(one, ast.Subscript) and isinstance(one.ctx, ast.Store) else None
+        if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in CHANGING:
+            holder = one.func.value
+        while isinstance(holder, (ast.Attribute, ast.Subscript, ast.Call)):
+            holder = holder.func if isinstance(holder, ast.Call) else holder.value
+        if isinstance(holder, ast.Name) and holder.id == name:
+            return True
+    return False
 
 
 def _read(node: ast.stmt) -> set[str]:

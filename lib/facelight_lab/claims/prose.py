@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from facelight._extras import extra
@@ -14,8 +14,8 @@ with extra("book"):
 ONES = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
 COUNTS = {word: k + 1 for k, word in enumerate((ONES + "eighteen nineteen twenty").split())} | {"a": 1, "an": 1}
 COUNTS |= {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "hundred": 100, "thousand": 1000}
-PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9}
-PARTS |= {"halve": 2, "tenth": 10, "twelfth": 12, "fifteenth": 15, "twentieth": 20, "fortieth": 40, "hundredth": 100}
+PARTS = {"third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9}
+PARTS |= {"halve": 2, "tenth": 10, "twelfth": 12, "fifteenth": 15, "twentieth": 20, "thirteenth": 13, "fortieth": 40, "hundredth": 100}
 PARTS |= {"thousandth": 1000}
 
 _COUNT = "|".join(sorted((word for word in COUNTS if len(word) > 2), key=len, reverse=True))
@@ -23,11 +23,11 @@ _PART = "|".join(PARTS)
 NUMBER = re.compile(
     rf"""
     (?P<digits>(?<![\w.])(?<![A-Za-z][-–])[+\-−]?\d+(?:,\d{{3}})*(?:\.\d+)?(?:e-?\d+)?(?!\w)(?!-[A-Z]\b))
-    | \b(?P<part>(?:an?|{_COUNT})\s(?:{_PART})s?)\b
+    | \b(?P<part>(?:an?|{_COUNT})\s(?:{_PART})s?)\b(?!-)
     | \b(?P<half>half\s(?=of\b|as\b|its\b|the\b))
     | \b(?P<odds>(?:one|two|three|four|five|six|seven|eight|nine)\sin\s(?:a\s)?(?:{_COUNT}))\b
     | \b(?P<times>twice|thrice|(?:{_COUNT})\stimes)\b
-    | \b(?P<count>{_COUNT})\s(?=per\scent\b|%|percent\b|percentage\spoints?\b|seeds?\b|pairs?\b|runs?\b|points\sof\b)
+    | \b(?P<count>{_COUNT})\s(?=per\scent\b|%|percent\b|percentage\spoints?\b|seeds\b|pairs\b|runs\b|points\sof\b)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -106,14 +106,15 @@ def prose(source: str) -> str:
     return " ".join(text.split())
 
 
-def masked(text: str, allowed: list[str] | None = None) -> str:
+def masked(text: str, patterns: Iterable[str] = (), allowed: Iterable[str] = ()) -> str:
     """The same text, as long as before, with blanks for what is no prose and for what is allowed.
 
     Args:
         text: see `prose`.
-        allowed: regular expressions.
+        patterns: regular expressions of what is allowed.
+        allowed: texts.
     """
-    for pattern in (*MASKS, *(allowed or [])):
+    for pattern in (*map(re.escape, allowed), *MASKS, *patterns):
         text = re.sub(pattern, lambda found: "\0" * len(found[0]), text)
     return text
 
