@@ -15,8 +15,8 @@ ONES = "one two three four five six seven eight nine ten eleven twelve thirteen 
 COUNTS = {word: k + 1 for k, word in enumerate((ONES + "eighteen nineteen twenty").split())} | {"a": 1, "an": 1}
 COUNTS |= {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "hundred": 100, "thousand": 1000}
 PARTS = {"third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9}
-PARTS |= {"halve": 2, "tenth": 10, "twelfth": 12, "fifteenth": 15, "twentieth": 20, "thirteenth": 13, "fortieth": 40, "hundredth": 100}
-PARTS |= {"thousandth": 1000}
+PARTS |= {"tenth": 10, "twelfth": 12, "thirteenth": 13, "fifteenth": 15, "twentieth": 20, "fortieth": 40}
+PARTS |= {"hundredth": 100, "thousandth": 1000}
 
 _COUNT = "|".join(sorted((word for word in COUNTS if len(word) > 2), key=len, reverse=True))
 _PART = "|".join(PARTS)
