@@ -118,7 +118,7 @@ def _base() -> dict[str, Any]:
     """The laboratory's functions; frames are read once."""
     offers = {name: getattr(facelight_lab, name) for name in facelight_lab.__all__}
     offers |= {name: functools.cache(offers[name]) for name in ("frame", "recorded")}
-    return {"lab": SimpleNamespace(**offers), "np": np, "pd": pd, "math": math}
+    return {"lab": SimpleNamespace(**offers), "np": np, "pd": pd, "math": math, "flat": flat}
 
 
 def _statements(source: str) -> Iterable[ast.stmt]:
