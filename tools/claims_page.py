@@ -1,4 +1,4 @@
-"""Sphinx extension: the page of claims gets its tables from `book/claims/papers.yml` and the records, without a kernel."""
+"""Sphinx extension: the page of claims gets its tables from `book/claims/papers.yml` and the records."""
 
 from __future__ import annotations
 

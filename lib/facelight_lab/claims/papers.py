@@ -44,10 +44,11 @@ def table(book: Path) -> str:
         book: the folder.
 
     Raises:
-        ValueError: an entry has other keys than this, or numbers that do not fit its text: `claim`, `where` it stands
+        ValueError: an entry has other keys than these, or numbers that do not fit its text. `claim`, `where` it stands
             in the paper; `measured`, a text with places such as {:.2f} for `values`, expressions of the page `page`,
             see `facelight_lab.claims`; `says`, the sign that is claimed, and `of`, a paired difference; or `holds`, an
-            expression, and `else`, what is said if it does not, "contradicted" by default; `evidence`, a link; `command`, which repeats the runs.
+            expression, and `else`, what is said if it does not hold, by default "contradicted"; `evidence`, a link;
+            `command`, which repeats the runs.
     """
     there = pages(book)
     papers = yaml.safe_load((book / "claims" / "papers.yml").read_text(encoding="utf-8"))
