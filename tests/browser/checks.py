@@ -92,7 +92,7 @@ def shifts(page: Page) -> list[str]:
 def accessibility(page: Page) -> list[str]:
     """What axe calls critical or serious."""
     ask(page, "markRepeated")
-    options = {"resultTypes": ["violations"], "iframes": False}
+    options = {"resultTypes": ["violations"], "iframes": False, "preload": False}
     found = Axe().run(page, context={"exclude": [["[data-repeated]"]]}, options=options).response["violations"]
     return [
         f"{rule['impact']} {rule['id']}, {len(rule['nodes'])} times: {rule['nodes'][0]['html'][:90]}"
@@ -147,10 +147,12 @@ def framed(page: Page) -> list[str]:
 
 def printed(page: Page) -> list[str]:
     """What paper should not show, or cuts off."""
+    before = page.viewport_size or {"width": 1280, "height": 800}
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 with margins of 1 cm
     page.emulate_media(media="print")
     found = ask(page, "printed")
     page.emulate_media(media="screen")
+    page.set_viewport_size(before)
     return found
 
 

@@ -68,8 +68,9 @@ window.checks = {
     const around = "header, .bd-sidebar-primary, .bd-sidebar-secondary, .prev-next-area, #pst-back-to-top";
     const found = [...document.querySelectorAll(`${around}, .copybtn, .headerlink`)].filter(
       e => shown(e) && !e.closest("article header")).map(e => "printed: " + start(e));
-    for (const e of document.querySelectorAll("article pre, article table"))
-      if (cutBy(e, () => true)) found.push("cut off in print: " + text(e));
+    const edge = document.documentElement.clientWidth + 1;
+    for (const e of document.querySelectorAll("article pre, article table, article img, article div.math"))
+      if (cutBy(e, () => true) || (shown(e) && e.getBoundingClientRect().right > edge)) found.push("cut off in print: " + text(e));
     const ground = getComputedStyle(document.body).backgroundColor;
     if (!/255, 255, 255|rgba\(0, 0, 0, 0\)/.test(ground)) found.push("ground in print: " + ground);
     return few(found);
@@ -88,7 +89,7 @@ window.checks = {
   },
 
   async readToTheEnd() {
-    for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
+    for (let y = 0; y < document.body.scrollHeight; y += 2 * innerHeight) {
       scrollTo(0, y);
       await new Promise(requestAnimationFrame);
     }
