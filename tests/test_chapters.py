@@ -286,6 +286,13 @@ def test_a_cell_of_the_argument_is_not_hidden(written):
     assert generator.faults(written(f"{lab}\nassert x")) == []
 
 
+def test_what_a_page_sets_up_is_hidden_with_its_imports(written):
+    assert "tag it hide-input" in str(generator.faults(written("import os\n\nplace = os.sep")))
+    assert generator.faults(written("import os\n\nplace = os.sep", ":tags: [hide-input]\n\n")) == []
+    checks = "import os\n\nassert os.sep"
+    assert "part of the argument" in str(generator.faults(written(checks, ":tags: [hide-input]\n\n")))
+
+
 def test_the_code_of_a_cell_is_laid_out_and_nothing_else_is_touched(written):
     chapter = written("x = [1,\n  2,]\nprint( x )", ":tags: [hide-output]\n\n")
     before = chapter.read_text()

@@ -1,5 +1,6 @@
 """The toy regressor of chapter 2: where it starts, what a factor in the loss does, and what noise leaves."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -29,3 +30,19 @@ def test_a_factor_in_the_loss_is_a_factor_in_the_rate():
     doubled = toy.train(lambda p, t: 2 * F.mse_loss(p, t), 1, steps=40)
     assert doubled == pytest.approx(toy.train(F.mse_loss, 1, steps=40, rate=1.0))
     assert doubled[-1] < doubled[0]
+
+
+def test_a_quadratic_loss_pulls_at_large_errors():
+    errors = torch.tensor([[[1.0, -1.0], [1.0, 2.0], [3.0, -4.0]]])
+    mean, share = toy.pull(F.mse_loss, errors)
+    assert mean == pytest.approx(2 * 12 / 6)
+    assert share == 0  # the median, 1, is not below itself
+    errors[0, 0] = torch.tensor([0.5, -0.25])
+    assert toy.pull(F.mse_loss, errors)[1] == pytest.approx(0.75 / 10.75)
+
+
+def test_a_summary_tells_the_end_and_the_distance():
+    curves = np.array([[8.0, 4.0, 2.0, 1.0, 1.0], [8.0, 4.0, 2.0, 1.0, 3.0]]) / 100
+    reference = curves * [[2, 1, 1, 1, 1], [2, 1, 1, 0.5, 1]]
+    found = toy.summary(curves, reference)
+    assert found == {"half-way": 2.0, "at the end": 2.0, "sd of seeds": 1.414, "largest distance": "100.0%"}

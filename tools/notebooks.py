@@ -75,6 +75,13 @@ def shows(cell: nbformat.NotebookNode) -> bool:
     return isinstance(call, ast.Call) and ast.unparse(call.func) in SHOWING
 
 
+def sets_up(cell: nbformat.NotebookNode) -> bool:
+    """Whether a cell imports first and then at most sets what the page needs, without a function or an assertion."""
+    first, *rest = ast.parse(cell.source).body
+    of_argument = (ast.FunctionDef, ast.ClassDef, ast.Assert, ast.For)
+    return isinstance(first, (ast.Import, ast.ImportFrom)) and not any(isinstance(node, of_argument) for node in rest)
+
+
 def folded(notebook: nbformat.NotebookNode) -> list[str]:
     """What is wrong with `hide-input`: cells that only plot, tabulate or import have it, and no others."""
     wrong = []
@@ -83,7 +90,7 @@ def folded(notebook: nbformat.NotebookNode) -> list[str]:
         if cell.cell_type != "code" or "hide-cell" in tags:
             continue
         first = cell.source.splitlines()[0]
-        imports = all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(cell.source).body)
+        imports = sets_up(cell)
         if (shows(cell) or imports) and "hide-input" not in tags:
             wrong.append(f"the cell that begins with {first!r} only plots, tabulates or imports: tag it hide-input")
         if "hide-input" in tags and not (shows(cell) or imports):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,3 +70,43 @@ def train(criterion: Criterion, seed: int, *, steps: int = 400, rate: float = 0.
         for parameter, gradient in zip((weight, bias), gradients, strict=True):
             parameter.data -= rate * max(0.01, 1 - step / steps) * gradient
     return curve
+
+
+def slope(criterion: Criterion, errors: Tensor) -> Tensor:
+    """Size of the derivative of each coordinate's own loss, in the shape of the errors.
+
+    Args:
+        criterion: a mean over coordinates, of predicted and true landmarks.
+        errors: of any shape.
+
+    >>> slope(torch.nn.functional.mse_loss, torch.tensor([0.5, -2.0]))
+    tensor([1., 4.])
+    """
+    leaf = errors.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(criterion(leaf, torch.zeros_like(leaf)), leaf)
+    return gradient.abs() * errors.numel()
+
+
+def pull(criterion: Criterion, errors: Tensor) -> tuple[float, float]:
+    """How strongly a loss pulls at given errors: the mean slope, and how much of it errors below the median make.
+
+    Args:
+        criterion: see `slope`.
+        errors: (N, K, 2).
+    """
+    sizes, small = slope(criterion, errors), errors.abs() < errors.abs().median()
+    return sizes.mean().item(), (sizes[small].sum() / sizes.sum()).item()
+
+
+def summary(curves: np.ndarray, reference: np.ndarray) -> dict[str, float | str]:
+    """A row of a table: mean error half-way and at the end, its deviation over seeds, the largest distance to others.
+
+    Args:
+        curves: errors of the tests, a row a seed, see `train`.
+        reference: those of another loss, with the same seeds; distances count after a quarter of the run.
+    """
+    percent = 100 * curves[:, [curves.shape[1] // 2, -1]]
+    late = curves.shape[1] // 4
+    distance = np.abs(curves / reference - 1)[:, late:].max()
+    means = {"half-way": percent[:, 0].mean().round(2), "at the end": percent[:, 1].mean().round(2)}
+    return means | {"sd of seeds": percent[:, 1].std(ddof=1).round(3), "largest distance": f"{distance:.1%}"}
