@@ -1,11 +1,20 @@
 """Labels beside points: they are all written, cover neither points nor each other, and stay inside."""
 
+import base64
+import io
+import itertools
+
 import matplotlib
 import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from nbclient import NotebookClient
+from PIL import Image
 
-from facelight_lab import plot
+from facelight_lab import plot, style
 
 
 @pytest.fixture
@@ -83,20 +92,21 @@ def test_one_legend_has_each_label_once():
 
 def test_ranges_reach_from_the_least_to_the_greatest_run_around_the_mean(axes):
     values = pd.DataFrame({"x1": [1.0, 2.0, 6.0], "/6": [4.0, 4.0, 4.0]})
-    plot.ranges(axes, {"a": values, "b": values + 1}, {"b": "s"})
+    plot.ranges(axes, {"linear": values, "ln(1 + x)": values + 1})
     points, _, (bars,) = axes.containers[0]
     assert points.get_xydata().tolist() == [[pytest.approx(-0.2), 3.0], [pytest.approx(0.8), 4.0]]
     assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[1.0, 6.0], [4.0, 4.0]]
-    assert axes.containers[1][0].get_marker() == "s"
+    assert axes.containers[1][0].get_marker() == style.layer("ln(1 + x)").mark
+    assert [one.get_label() for one in axes.containers] == ["plain network", "log layer"]
     assert axes.containers[1][0].get_xdata()[0] == pytest.approx(0.2)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["x1", "/6"]
 
 
 def test_a_band_is_the_mean_within_the_range_over_runs(axes):
     values = pd.DataFrame({"x1": [1.0, 2.0, 6.0], "/6": [4.0, 4.0, 7.0]})
-    plot.band(axes, [1, 6], {"a": values})
+    plot.band(axes, [1, 6], {"linear": values})
     (line,), (shade,) = axes.lines, axes.collections
-    assert (line.get_xydata().tolist(), line.get_label()) == ([[1, 3], [6, 5]], "a")
+    assert (line.get_xydata().tolist(), line.get_label()) == ([[1, 3], [6, 5]], "plain network")
     corners = {tuple(corner) for corner in shade.get_paths()[0].vertices.tolist()}
     assert corners == {(1, 1), (1, 6), (6, 4), (6, 7)}
 
@@ -126,3 +136,67 @@ def test_a_frame_is_drawn_as_curves_and_each_point_has_a_mark_where_asked(axes):
         plot.curves(axes, [1, 2], pd.DataFrame({"a": [3, 4], "b": [5, 6]}), markers=True)
     assert [line.get_ydata().tolist() for line in axes.lines] == [[3, 4], [5, 6]]
     assert {line.get_marker() for line in axes.lines} == {"s"}
+
+
+def test_a_line_may_be_shown_by_another_name(axes):
+    plot.curves(axes, [0, 1], {"linear": [0, 1]}, styles={"linear": style.layer("linear").as_line()})
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["plain network"]
+
+
+def test_labels_at_the_ends_of_lines_have_their_colors_and_do_not_overlap(axes):
+    for name, end in (("a", 5.0), ("b", 5.05), ("c", 5.1), ("d", 9.0), ("_hidden", 1.0)):
+        axes.plot([0, 10], [0, end], label=name)
+    plot.label_ends(axes)
+    boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}  # without the lines to them
+    assert sorted(boxes) == ["a", "b", "c", "d"]
+    assert [text.get_color() for text in axes.texts] == [
+        line.get_color() for name in "abcd" for line in axes.lines if line.get_label() == name
+    ]
+    heights = [(boxes[name].y0 + boxes[name].y1) / 2 for name in "abcd"]
+    assert heights == sorted(heights)
+    ends = [axes.transData.transform((10, end))[1] for end in (5.0, 5.05, 5.1, 9.0)]
+    assert heights[3] == pytest.approx(ends[3], abs=1)  # far from the others, it stays
+    assert sum(heights[:3]) == pytest.approx(sum(ends[:3]), abs=3)
+    assert not any(boxes[one].overlaps(boxes[other]) for one, other in itertools.combinations(boxes, 2))
+    assert min(box.x0 for box in boxes.values()) >= axes.bbox.x1
+
+
+def test_pictures_take_as_many_rows_as_they_need_to_be_no_wider_than_the_page():
+    picture = np.zeros((8, 8), np.uint8)
+    figure = plot.image_grid([picture] * 7, [f"n\n{i}" for i in range(7)])
+    assert figure.get_figwidth() <= plot.WIDTH
+    assert figure.axes[0].get_gridspec().get_geometry() == (3, 3)
+    assert plot.image_grid([picture] * 7, columns=7).get_figwidth() == pytest.approx(plot.WIDTH)
+    assert plot.image_grid([picture] * 2).get_figwidth() == pytest.approx(2 * 1.6)
+    plt.close("all")
+
+
+SHOWN = """
+import matplotlib.pyplot as plt
+import numpy as np
+
+from facelight_lab import plot
+
+plot.use_style()
+plt.plot([0, 1])
+plt.show()
+plot.image_grid([np.zeros((8, 8), np.uint8)])
+plt.show()
+"""
+
+
+def executed(code):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    return NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
+
+
+def test_a_notebook_shows_lines_as_svg_and_pictures_at_two_pixels_for_one():
+    notebook = executed(SHOWN)
+    lines, pictures = (output for output in notebook.cells[0].outputs if output.output_type == "display_data")
+    assert set(lines.data) == {"image/svg+xml", "text/plain"}
+    assert "<svg" in lines.data["image/svg+xml"]
+    assert "dc:date" not in lines.data["image/svg+xml"]
+    assert set(pictures.data) == {"image/png", "text/plain"}
+    shown = pictures.metadata["image/png"]["width"]
+    assert shown == round(96 * 1.6)
+    assert Image.open(io.BytesIO(base64.b64decode(pictures.data["image/png"]))).width == pytest.approx(2 * shown, abs=1)

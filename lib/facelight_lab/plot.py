@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from typing import Any
@@ -10,14 +11,17 @@ import numpy as np
 from torch import Tensor
 
 from facelight._extras import extra
+from facelight_lab import style
 
 with extra("book"):
     import matplotlib.pyplot as plt
     import pandas as pd
     import textalloc
+    from IPython.core.getipython import get_ipython
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
+    from scipy.optimize import isotonic_regression
 
 # Okabe and Ito (2008): eight colors that readers with any color vision can tell apart.
 COLORS = {
@@ -32,10 +36,43 @@ COLORS = {
 }
 
 
+WIDTH = 4.9
+"""Inches. A figure no wider has text of 9 pixels or more on a telephone: its letters are 9.5 points high."""
+
+
 def use_style() -> None:
-    """Apply the book's matplotlib style (`facelight.mplstyle`, package data) to all figures that follow."""
+    """Apply the book's matplotlib style (`facelight.mplstyle`, package data) to all figures that follow.
+
+    In a notebook, figures with pictures become PNG of two pixels for each of the page, all others SVG.
+    """
     with as_file(files("facelight_lab") / "facelight.mplstyle") as path:
         plt.style.use(path)
+    if shell := get_ipython():
+        plt.switch_backend(plt.get_backend())  # now, for it sets formats, too
+        for kind, drawn in {"image/svg+xml": _svg, "image/png": _png}.items():
+            shell.display_formatter.formatters[kind].for_type(Figure, drawn)
+
+
+def _has_pictures(figure: Figure) -> bool:
+    return any(axes.images for axes in figure.axes)
+
+
+def _svg(figure: Figure) -> str | None:
+    """Without the time at which it was made, so that the same figure is the same file."""
+    if _has_pictures(figure):
+        return None
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
+
+
+def _png(figure: Figure) -> tuple[bytes, dict[str, int]] | None:
+    """With the width at which it is to be shown, in pixels of the page, of which an inch has 96."""
+    if not _has_pictures(figure):
+        return None
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=2 * 96)
+    return drawn.getvalue(), {"width": round(96 * figure.get_figwidth())}
 
 
 def as_picture(image: Tensor | np.ndarray) -> np.ndarray:
@@ -61,15 +98,17 @@ def image_grid(
     Args:
         images: each (C, H, W) or (H, W), uint8 or float in [0, 1].
         titles: one for each image, or none.
-        columns: images in a row; default: all of them.
-        size: width of one image, inches.
+        columns: images in a row; default: as many as `WIDTH` has room for.
+        size: width of one image, inches, at most; no more than all columns have room for in `WIDTH`.
         landmarks: for each image (K, 2), x and y in pixels, drawn as dots.
     """
-    columns = columns or len(images)
+    columns = columns or min(len(images), max(1, int(WIDTH / size)))
+    size = min(size, WIDTH / columns)
     rows = -(-len(images) // columns)
     pictures = [as_picture(image) for image in images]
     ratio = pictures[0].shape[0] / pictures[0].shape[1]
-    height = size * ratio + (0.28 if titles else 0.04)
+    lines = 1 + max((title.count("\n") for title in titles), default=-1)
+    height = size * ratio + 0.06 + 0.19 * lines
     figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * height), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -105,7 +144,8 @@ def curves(
         axes: to draw on.
         x: (N,), of every line.
         lines: label -> y, (N,); a frame's columns are such.
-        styles: label -> keywords of that line, such as `{"color": "black"}`.
+        styles: label -> keywords of that line, such as `{"color": "black"}` or `style.layer("linear").as_line()`, which
+            may have another label to be shown.
         markers: whether a mark stands at each point.
         legend: whether there is one; or how, as `Axes.legend` takes it: loc, title, ncols, ...
         settings: as `Axes.set` takes them: xlabel, ylim, xscale, ...
@@ -116,8 +156,8 @@ def curves(
     'y = x'
     """
     for label, y in lines.items():
-        style = dict((styles or {}).get(str(label), {}))
-        axes.plot(x, y, label=label, **(style if markers else {"marker": "", **style}))
+        look = dict((styles or {}).get(str(label), {}))
+        axes.plot(x, y, **({"label": label} | ({} if markers else {"marker": ""}) | look))
     axes.set(**settings)
     if legend:
         axes.legend(**(legend if isinstance(legend, Mapping) else {}))
@@ -136,33 +176,33 @@ def factor_axis(axes: Axes, factors: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def ranges(axes: Axes, tables: Mapping[str, pd.DataFrame], marks: Mapping[str, str] | None = None) -> None:
-    """For each light the methods side by side: mean over seeds, with the range over them.
+def ranges(axes: Axes, tables: Mapping[str, pd.DataFrame]) -> None:
+    """For each light the first layers side by side: mean over seeds, with the range over them.
 
     Args:
         axes: to draw on.
-        tables: label -> a row for each run and a column for each light, see `frames.wide`.
-        marks: label -> marker; default: a disc.
+        tables: name, see `style.layer` -> a row for each run and a column for each light, see `frames.wide`.
     """
-    for place, (label, values) in enumerate(tables.items()):
+    for place, (name, values) in enumerate(tables.items()):
         at = np.arange(values.shape[1]) + 0.8 / len(tables) * (place - (len(tables) - 1) / 2)
         mean = values.mean()
         reach = np.stack([mean - values.min(), values.max() - mean])
-        axes.errorbar(at, mean, reach, fmt=(marks or {}).get(label, "o"), ms=4, lw=1, label=label)
-        axes.set_xticks(range(values.shape[1]), labels=[str(name) for name in values])
+        axes.errorbar(at, mean, reach, elinewidth=1, **style.layer(name).as_points(ms=5))
+        axes.set_xticks(range(values.shape[1]), labels=[str(light) for light in values])
 
 
 def band(axes: Axes, at: Sequence[float], tables: Mapping[str, pd.DataFrame]) -> None:
-    """For each method a curve, the mean over seeds, with the range over them shaded.
+    """For each first layer a curve, the mean over seeds, with the range over them shaded.
 
     Args:
         axes: to draw on.
         at: where each column belongs on the axis of x.
-        tables: label -> a row for each run and a column for each light, see `frames.wide`.
+        tables: name, see `style.layer` -> a row for each run and a column for each light, see `frames.wide`.
     """
-    for label, values in tables.items():
-        axes.plot(at, values.mean(), marker="", label=label)
-        axes.fill_between(at, values.min(), values.max(), alpha=0.2, lw=0)
+    for name, values in tables.items():
+        look = style.layer(name)
+        axes.plot(at, values.mean(), **look.as_line())
+        axes.fill_between(at, values.min(), values.max(), color=look.color, alpha=0.2, lw=0)
 
 
 def legend_below(figure: Figure, columns: int) -> None:
@@ -176,10 +216,43 @@ def legend_below(figure: Figure, columns: int) -> None:
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             labeled.setdefault(label, handle)
-    figure.legend(labeled.values(), labeled, loc="outside lower center", ncols=columns, fontsize=7)
+    figure.legend(labeled.values(), labeled, loc="outside lower center", ncols=columns)
 
 
-def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str], *, size: float = 8) -> None:
+def label_ends(axes: Axes, *, gap: float = 1.15) -> None:
+    """Write each line's label at its right end in its color, instead of a legend; labels do not cover each other.
+
+    Call it last, when limits and scales stand. Lines whose label begins with "_" are left out.
+
+    Args:
+        axes: with labeled lines.
+        gap: least distance of two labels, in heights of a letter.
+    """
+    figure = axes.get_figure()
+    figure.draw_without_rendering()
+    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
+    ends = [axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])) for line in lines]
+    apart = gap * plt.rcParams["font.size"] * figure.dpi / 72
+    order = sorted(range(len(lines)), key=lambda i: ends[i][1])
+    heights = _spread([float(ends[i][1]) for i in order], apart)
+    for i, height in zip(order, heights, strict=True):
+        across, up = axes.transAxes.inverted().transform((axes.bbox.x1, height))
+        where = {"xycoords": "axes fraction", "textcoords": "axes fraction", "va": "center", "annotation_clip": False}
+        color = lines[i].get_color()
+        end = axes.transAxes.inverted().transform(ends[i])
+        arrow = {"arrowstyle": "-", "color": color, "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate(str(lines[i].get_label()), end, (across + 0.05, up), color=color, arrowprops=arrow, **where)
+
+
+def _spread(places: Sequence[float], apart: float) -> list[float]:
+    """Rising places, moved together no more than is needed for each to be so far from the next."""
+    free = isotonic_regression(np.asarray(places) - apart * np.arange(len(places))).x
+    return (free + apart * np.arange(len(places))).tolist()
+
+
+def label_points(
+    axes: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str], *, size: float = 9.5
+) -> None:
     """Write each label near its point where it covers neither points nor labels, with a thin line to it if it is far.
 
     Call it last: the limits of the axes must stand.
