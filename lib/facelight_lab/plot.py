@@ -47,7 +47,7 @@ def use_style() -> None:
     """
     with as_file(files("facelight_lab") / "facelight.mplstyle") as path:
         plt.style.use(path)
-    if shell := get_ipython():
+    if (shell := get_ipython()) and shell.display_formatter:
         plt.switch_backend(plt.get_backend())  # now, for it sets formats, too
         for kind, drawn in {"image/svg+xml": _svg, "image/png": _png}.items():
             shell.display_formatter.formatters[kind].for_type(Figure, drawn)
@@ -228,20 +228,16 @@ def label_ends(axes: Axes, *, gap: float = 1.15) -> None:
         axes: with labeled lines.
         gap: least distance of two labels, in heights of a letter.
     """
-    figure = axes.get_figure()
-    figure.draw_without_rendering()
-    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
-    ends = [axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])) for line in lines]
-    apart = gap * plt.rcParams["font.size"] * figure.dpi / 72
-    order = sorted(range(len(lines)), key=lambda i: ends[i][1])
-    heights = _spread([float(ends[i][1]) for i in order], apart)
-    for i, height in zip(order, heights, strict=True):
-        across, up = axes.transAxes.inverted().transform((axes.bbox.x1, height))
-        where = {"xycoords": "axes fraction", "textcoords": "axes fraction", "va": "center", "annotation_clip": False}
-        color = lines[i].get_color()
-        end = axes.transAxes.inverted().transform(ends[i])
-        arrow = {"arrowstyle": "-", "color": color, "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate(str(lines[i].get_label()), end, (across + 0.05, up), color=color, arrowprops=arrow, **where)
+    axes.figure.canvas.figure.draw_without_rendering()
+    to_axes = axes.transData + axes.transAxes.inverted()
+    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    ends = {line: to_axes.transform(np.asarray(line.get_xydata())[-1]) for line in lines}
+    lines.sort(key=lambda line: ends[line][1])
+    apart = gap * plt.rcParams["font.size"] / 72 * axes.figure.canvas.figure.dpi / axes.bbox.height
+    for line, up in zip(lines, _spread([ends[line][1] for line in lines], apart), strict=True):
+        look: dict[str, Any] = {"color": line.get_color(), "transform": axes.transAxes, "clip_on": False}
+        axes.plot([ends[line][0], 1.04], [ends[line][1], up], ls="-", lw=0.6, marker="", label="_", **look)
+        axes.text(1.05, up, str(line.get_label()), va="center", **look)
 
 
 def _spread(places: Sequence[float], apart: float) -> list[float]:
