@@ -10,7 +10,7 @@ Enhancers have the color of their family, see `FAMILIES`, and a mark of their ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,27 @@ def layer(name: str) -> Style:
     'plain network'
     """
     return _of(FIRST_LAYERS, name, "FIRST_LAYERS")
+
+
+def called(name: str) -> str:
+    """What tables call a variant: its label; that of the layer it changes, and the change; or else its name.
+
+    >>> called("ln(1 + x), gamma of each channel"), called("Tan-Triggs")
+    ('log layer, gamma of each channel', 'Tan-Triggs')
+    """
+    for known in sorted(FIRST_LAYERS, key=len, reverse=True):
+        if name == known or name.startswith(f"{known}, "):
+            return FIRST_LAYERS[known].label + name[len(known) :].replace(", lit", ", trained with darkness")
+    return name
+
+
+def labeled(names: Iterable[str]) -> dict[str, str]:
+    """Label -> name of first layers, in this order: the rows that `tables.table` takes.
+
+    >>> labeled(["linear", "ln(1 + x)"])
+    {'plain network': 'linear', 'log layer': 'ln(1 + x)'}
+    """
+    return {layer(name).label: name for name in names}
 
 
 def enhancer(name: str) -> Style:
