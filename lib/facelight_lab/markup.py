@@ -57,7 +57,7 @@ class Table:
 
 def _scrolling(frame: pd.DataFrame, title: str, *, hidden: bool = False) -> str:
     """The table in a box that scrolls sideways by itself, on a narrow screen."""
-    caption = f'<caption class="lab-hidden">{title}</caption>' if hidden else f"<caption>{title}</caption>"
+    caption = f'<caption class="lab-hidden">{title}</caption>' if hidden else f"<caption><span>{title}</span></caption>"
     with pd.option_context("display.max_colwidth", None):
         text = frame.to_html(na_rep=NOTHING, border=0)
     names = "dataframe lab-levels" if frame.index.nlevels > 1 else "dataframe"

@@ -37,7 +37,7 @@ COLORS = {
 
 
 WIDTH = 4.9
-"""Inches. A figure no wider has text of 9 pixels or more on a telephone: its letters are 9.5 points high."""
+"""Inches. A figure no wider has text of 9 pixels or more on a telephone: its letters are 9.8 points high."""
 
 
 def use_style() -> None:
