@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from facelight._extras import extra
 from facelight_lab.frames import frame
@@ -84,9 +85,13 @@ def draw_gains(axes: Axes, gains: Mapping[str, PairedDifference], base: str) -> 
     order = sorted(gains, key=lambda name: gains[name].mean)
     for place, name in enumerate(order):
         gain, learned = gains[name], "descent" in name
-        style = {"fmt": "o" if learned else "s", "color": COLORS["blue"] if learned else "#666666", "lw": 1.2}
+        style: dict[str, Any] = {
+            "fmt": "o" if learned else "s",
+            "color": COLORS["blue"] if learned else "#666666",
+            "lw": 1.2,
+        }
         axes.errorbar(gain.mean, place, xerr=[[gain.mean - gain.low], [gain.high - gain.mean]], **style)
-        label = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5}
+        label: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5}
         axes.annotate(f"{gain.mean:+.2f}".replace("-", "−"), (gain.mean, place), (0, 5), **label)
     axes.axvline(0, color="black", lw=0.8)
     axes.set_yticks(range(len(order)), labels=order)

@@ -102,7 +102,7 @@ def draw_bound(axes: Axes) -> None:
     places, labels = [], []
     for dataset, color in zip(TITLES, ("blue", "orange"), strict=True):
         found = beside_measured(dataset).dropna()
-        style = {"color": plot.COLORS[color], "ls": ""}
+        style: dict[str, Any] = {"color": plot.COLORS[color], "ls": ""}
         for paper, (_, row) in zip(STANDS_FOR, found.loc[list(STANDS_FOR.values())].iterrows(), strict=True):
             ends = [[row[(score, source)] for source in ("paper", "measured")] for score in ("AMBE", "PSNR")]
             axes.plot(*ends, color=plot.COLORS[color], marker="", lw=0.7, alpha=0.6)
