@@ -17,7 +17,7 @@ TERMS = {
     "clip limit": "book/04_differentiable",
     "landmarks": "book/06_landmarks",
     "noise": "book/07_beyond",
-    "Bendjillali": "book/data/pie",
+    "CMU PIE": "book/data/pie",
     "WFLW": "book/data/wflw",
     "Snakemake": "book/reproduce",
     "timm": "book/networks",
