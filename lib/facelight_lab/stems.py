@@ -14,8 +14,9 @@ from typing import Any
 from torch import nn
 
 from facelight import _check, enhance, models
-from facelight.layers import ContrastNorm2d, LocalLevel, LogConv2d, MeanLevel
+from facelight.layers import ContrastNorm2d, LocalLevel, LogConv2d, MeanLevel, NoiseAware, light_stem
 from facelight.layers.level import LEVEL
+from facelight.layers.noise import REMEDIES
 from facelight_lab.first_layers import (
     ColorInvariantEdges,
     LearnedCurve,
@@ -126,6 +127,11 @@ def _plain(epsilon: float, **options: Any) -> Callable[[nn.Conv2d], nn.Module]:
     return partial(_log, epsilon=epsilon, **options)
 
 
+def _aware(remedy: str, unit: str | None = None) -> Callable[[nn.Conv2d], nn.Module]:
+    """The recommended layer, `light_stem`, with a remedy for noise."""
+    return partial(light_stem, unit=unit, noise=NoiseAware(remedy=remedy), first="")
+
+
 OURS = "zero-mean ln(1 + 255x)"
 LOCAL = "by local mean, each channel"
 NORMALIZED = f"{OURS}, contrast normalized"
@@ -171,6 +177,9 @@ VARIANTS: dict[str, Variant] = {
     "ln(1 + x), gamma of each channel": Variant(_plain(1.0, per_channel=True)),
     "ln(1 + x / epsilon), epsilon trained": Variant(_plain(1.0, train_epsilon=True)),
     "zero-mean ln(1 + x / epsilon), epsilon trained": Variant(_zero(train_epsilon=True)),
+    # a camera of 1,000 electrons is known: a draft
+    **{f"{NORMALIZED}, {remedy}": Variant(_aware(remedy)) for remedy in REMEDIES},
+    **{f"{BOTH}, {remedy}": Variant(_aware(remedy, "local mean")) for remedy in REMEDIES},
     # other remedies
     LOCAL: Variant(before=LocalLevel),
     f"{LOCAL}, 7 px": Variant(before=partial(LocalLevel, window=7)),

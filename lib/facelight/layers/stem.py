@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from facelight.layers._timm import of_timm
 from facelight.layers.contrast import ContrastNorm2d
 from facelight.layers.level import LEVEL, LocalLevel
 from facelight.layers.log import LogConv2d
+from facelight.layers.noise import NoiseAware, NoiseLevel, Shrunk
 
 UNITS = (None, "local mean")
 
@@ -21,6 +23,7 @@ def light_stem(
     model: nn.Module,
     *,
     unit: str | None = None,
+    noise: NoiseAware | None = None,
     first: str | Sequence[str] | None = None,
     example: Tensor | None = None,
     **options: Any,
@@ -38,6 +41,7 @@ def light_stem(
         model: see `with_log_stem`; it stays as it is.
         unit: of epsilon. None: the unit of x, with epsilon = 1/255, one gray level. "local mean": the mean m of 15x15
             pixels around, with ln(1 + x / m); it loses less in uneven light and amplifies less noise.
+        noise: a camera, and what is done about its noise; None: nothing.
         first: see `with_log_stem`.
         example: see `with_log_stem`.
         **options: of `LogConv2d.from_conv`, in place of those above: `normalized=models.IMAGENET` for ImageNet's
@@ -60,8 +64,18 @@ def light_stem(
         raise ValueError(f"unit: expected None or 'local mean', got {unit!r}")
     local = unit == "local mean"
     options = {"epsilon": LEVEL if local else 1 / 255, "zero_mean": True} | options  # level x / m over level is x / m
-    before = LocalLevel() if local else None
-    return with_log_stem(model, first=first, before=before, then=ContrastNorm2d(), example=example, **options)
+    before: list[nn.Module] = [LocalLevel()] if local else []
+    together: Callable[..., nn.Module] = nn.Sequential
+    if noise is not None:
+        level = None if local else float(options["epsilon"])
+        if noise.remedy == "shrunk":
+            together = partial(Shrunk, noise, level)
+        elif noise.remedy in ("level", "ideal level"):
+            before = [NoiseLevel(noise, level)]  # divides by the local mean, too, where that is the unit
+        else:
+            before.insert(0, NoiseLevel(noise, level))
+    front = nn.Sequential(*before) if len(before) > 1 else before[0] if before else None
+    return _replaced(model, first, front, ContrastNorm2d(), example, options, together)
 
 
 def with_log_stem(
@@ -111,6 +125,19 @@ def with_log_stem(
     >>> with_log_stem(net, epsilon=1 / 255)[0]
     LogConv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), gamma=1, epsilon=0.003922, zero_mean=False)
     """
+    return _replaced(model, first, before, then, example, options)
+
+
+def _replaced(
+    model: nn.Module,
+    first: str | Sequence[str] | None,
+    before: nn.Module | None,
+    then: nn.Module | None,
+    example: Tensor | None,
+    options: dict[str, Any],
+    together: Callable[..., nn.Module] = nn.Sequential,
+) -> nn.Module:
+    """`with_log_stem`; `together` makes one module of those of a new layer."""
     modules = dict(model.named_modules())
     if first is None:
         names = _found(model, modules, example)
@@ -119,7 +146,7 @@ def with_log_stem(
     for name in names:
         if name not in modules:
             raise ValueError(f"first: no module is called {name!r}: choose names from model.named_modules()")
-    new = {modules[name]: _stem(modules[name], name, before, then, options) for name in names}
+    new = {modules[name]: _stem(modules[name], name, before, then, options, together) for name in names}
     if model in new:
         return new[model]
     places = {name: new[m] for name, m in model.named_modules(remove_duplicate=False) if m in new}  # all its names
@@ -161,7 +188,12 @@ def _require_convolution(entry: Entry, module: nn.Module) -> None:
 
 
 def _stem(
-    conv: nn.Module, name: str, before: nn.Module | None, then: nn.Module | None, options: dict[str, Any]
+    conv: nn.Module,
+    name: str,
+    before: nn.Module | None,
+    then: nn.Module | None,
+    options: dict[str, Any],
+    together: Callable[..., nn.Module],
 ) -> nn.Module:
     """The new layer, with what stands before and behind it."""
     if isinstance(conv, LogConv2d):
@@ -178,4 +210,4 @@ def _stem(
     stem = [LogConv2d.from_conv(conv, **options)] if type(conv) is nn.Conv2d else of_timm(conv, name, options)
     stem = [*(() if before is None else (copy.deepcopy(before),)), *stem]
     stem += [] if then is None else [copy.deepcopy(then)]
-    return nn.Sequential(*stem) if len(stem) > 1 else stem[0]
+    return together(*stem) if len(stem) > 1 else stem[0]
