@@ -305,3 +305,42 @@ def test_the_code_of_a_cell_is_laid_out_and_nothing_else_is_touched(written):
 @each_chapter
 def test_ruff_finds_no_fault(chapter):
     assert generator.faults(chapter) == []
+
+
+# --- numbers of tables and figures
+
+
+def prose_of(chapter: Path) -> str:
+    return "\n".join(cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "markdown")
+
+
+def told(prose: str) -> set[str]:
+    """The numbers of tables that a text cites: "Table 3.2", "Tables 3.2 and 3.4", "Tables 3.2 to 3.4"."""
+    number, found = r"(A?\d*\.)(\d+)", set()
+    for mention in re.findall(rf"Tables? ({number}(?:(?:, | and |, and | to )(?:Table )?{number})*)", prose):
+        found |= {"".join(one) for one in re.findall(number, mention[0])}
+        for part, first, _, last in re.findall(rf"{number} to (?:Table )?{number}", mention[0]):
+            found |= {f"{part}{k}" for k in range(int(first), int(last) + 1)}
+    return found
+
+
+def test_what_a_text_cites():
+    assert told("Table 3.2 has, in Tables A3.10 and A3.12") == {"3.2", "A3.10", "A3.12"}
+    assert told("Tables 3.8, 3.9 and 3.12.") == {"3.8", "3.9", "3.12"}
+    assert told("Tables 3.8 to 3.10 (see below)") == {"3.8", "3.9", "3.10"}
+
+
+@each_chapter
+def test_tables_are_numbered_in_order_and_cited(chapter):
+    code = "\n".join(cell.source for cell in code_cells(chapter))
+    titles = [part + number for part, number in re.findall(r'"Table (A?\d*\.)(\d+)\. ', code)]
+    assert len({title.rpartition(".")[0] for title in titles}) <= 1
+    numbers = [int(title.rpartition(".")[2]) for title in titles]
+    assert numbers == sorted(set(numbers))
+    assert sorted(set(titles) - told(prose_of(chapter))) == []
+
+
+@each_chapter
+def test_every_figure_is_cited_by_its_number(chapter):
+    names = re.findall(r"^ +name: (fig-\S+)$", chapter.read_text(), re.M)
+    assert [name for name in names if f"{{numref}}`{name}`" not in prose_of(chapter)] == []

@@ -116,7 +116,8 @@ def draw_bound(axes: Axes) -> None:
     plot.factor_axis(axes, ticks)
     axes.text(4.6, 27.8, "bound", rotation=-25)
     axes.legend(loc="lower left")
-    plot.label_points(axes, *zip(*places, strict=True), labels)
+    across, up = zip(*places, strict=True)
+    plot.label_points(axes, across, up, labels)
 
 
 def near_identity() -> pd.DataFrame:
