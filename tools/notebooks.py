@@ -33,7 +33,7 @@ WIDTH = "--line-length=100"  # of the code of chapters: what a page shows withou
 LAYOUT = ("--config", "format.skip-magic-trailing-comma=true")  # a list takes as few lines as it can
 BADGE = "](_static/colab-badge.svg)", "](https://colab.research.google.com/assets/colab-badge.svg)"  # book, notebook
 KERNEL = re.compile(r"---\n(?:(?!---\n).*\n)*?kernelspec:")  # in a front matter
-SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "show", "display")
+SHOWING = ("plt.show", "plot.image_grid", "lab.show", "lab.say", "moving.figure", "show", "display")
 
 
 def chapters(root: Path) -> list[Path]:
