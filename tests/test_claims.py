@@ -171,6 +171,9 @@ def test_expressions_know_what_the_cells_define_and_refuse_what_is_ambiguous(tmp
         assert "change what BASE holds" in claims.check(page)[0]
     with pytest.raises(SyntaxError, match="imports"):
         Names("", "import os")
+    with pytest.raises(SyntaxError, match="imports"):
+        Names("", "from os import path")
+    assert Names("", "from facelight_lab.stems import OURS").evaluate("OURS") == "zero-mean ln(1 + 255x)"
     assert "no name" in claims.check(page_of(tmp_path, "It is 25.", one("It is 25.", computed="nothing"), cells))[0]
 
 

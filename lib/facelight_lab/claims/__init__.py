@@ -4,7 +4,7 @@ A page `book/NN_name.md` has a file `book/claims/NN.yml`; another page, such as 
 `book/claims/data-w300.yml`. It lists fragments of the page and says where their numbers come from::
 
     page: 07_beyond.md
-    define: |                       # optional Python: names that the expressions below use
+    define: |                       # optional Python, imports from facelight and facelight_lab only
       lit = main.loc["linear, lit"]
     claims:
       - text: stays 7 % behind the plain network
