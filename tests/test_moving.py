@@ -21,7 +21,8 @@ from facelight_lab import moving, results
 from facelight_lab.enhancement.nearest import Nearest
 from facelight_lab.enhancement.preprocessing import Preprocessing
 from facelight_lab.enhancers import FAMILY
-from facelight_lab.moving import clahe, enhancers, epsilon, protocols
+from facelight_lab.landmarks import predictions
+from facelight_lab.moving import clahe, enhancers, epsilon, hero, protocols
 from facelight_lab.recognition import protocols as splits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,7 +89,7 @@ def test_who_sees_no_movement_sees_a_picture(made: dict[str, Any], name: str) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_are_light(made: dict[str, Any], name: str) -> None:
-    assert len(made[name]._repr_html_()) < 250_000
+    assert len(made[name]._repr_html_()) < (400_000 if name == "hero" else 250_000)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -105,7 +106,7 @@ def test_scripts_use_native_controls_with_labels(name: str) -> None:
         assert re.search(rf"^export (const|function) {part}\b", script, re.M), part
     controls = re.findall(r'\{ name: "(\w+)", label: "[^"]+", kind: "(range|select)"', script)
     assert controls
-    assert len(controls) == len(re.findall(r"kind:", script))
+    assert len(controls) == len(re.findall(r'kind: "', script))
 
 
 def test_the_frame_labels_what_it_makes() -> None:
@@ -222,3 +223,33 @@ def test_lights_train_and_test_as_the_protocols_say() -> None:
         counts[name] = len(own)
     assert counts == {"random": 13, "subset 1": 7, "held-out lights": 13, "one image": 1}
     assert set(found["roles"][2][0]) == {protocols.TRAINED, protocols.UNSEEN}  # no light is on both sides
+
+
+def test_the_cover_shows_the_recorded_points(made: dict[str, Any]) -> None:
+    found, truth = made["hero"].data, np.array(made["hero"].data["truth"])
+    assert [network["name"] for network in found["networks"]] == [
+        "plain network", "log layer", "contrast-normalized log layer",
+    ]  # fmt: skip
+    for number, item in enumerate(hero.recorded()):
+        for k, kind in enumerate(hero.KINDS):
+            for s, strength in enumerate(found["strengths"]):
+                points = truth + np.array(found["off"][number][k][s])
+                assert points.tolist() == item.metrics["points"][kind][s], (kind, strength)
+                at = points.reshape(-1, 98, 2) / 1000
+                true = truth.reshape(-1, 98, 2) / 1000
+                eyes = np.linalg.norm(true[:, 60] - true[:, 72], axis=1)
+                error = np.linalg.norm(at - true, axis=2).mean(1) / eyes
+                assert found["errors"][number][k][s] == pytest.approx(error.tolist(), abs=0.004)
+        assert found["mean"][number][0][0] == item.metrics["mean"]["even"][0]
+
+
+def test_the_cover_darkens_as_the_lights_do(made: dict[str, Any]) -> None:
+    white = torch.ones((1, 1, 1, hero.SHOWN))
+    for kind, steps in zip(("even", "half"), made["hero"].data["factors"], strict=True):
+        for strength, factors in zip(predictions.STRENGTHS, steps, strict=True):
+            levels = 255 * predictions.KINDS[kind](white, factor=strength).flatten()
+            assert torch.tensor(factors).mul(255).sub(levels).abs().max() <= 0.52
+    sprite = picture(made["hero"].data["noise"])
+    assert sprite.shape == (4 * 64, 6 * 64, 3)
+    brightness = sprite.reshape(4, 64, 6, 64, 3).mean((0, 1, 3, 4))
+    assert (np.diff(brightness) < 0).all()

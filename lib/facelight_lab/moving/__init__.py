@@ -12,7 +12,7 @@ from facelight import _check
 from facelight_lab.moving.frame import Moving, encoded, still
 
 __all__ = ["FIGURES", "Moving", "encoded", "figure", "still"]
-FIGURES = ("epsilon", "clahe", "enhancers", "protocols")
+FIGURES = ("epsilon", "clahe", "enhancers", "protocols", "hero")
 
 
 def figure(name: str) -> Moving:
@@ -23,7 +23,7 @@ def figure(name: str) -> Moving:
 
     >>> figure("horoscope")
     Traceback (most recent call last):
-    ValueError: name: expected one of 'epsilon', 'clahe', 'enhancers', 'protocols', got 'horoscope'
+    ValueError: name: expected one of 'epsilon', 'clahe', 'enhancers', 'protocols', 'hero', got 'horoscope'
     """
     _check.one_of(name, FIGURES, "name")
     return cast(Moving, importlib.import_module(f"{__name__}.{name}").moving())
