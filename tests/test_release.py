@@ -35,13 +35,25 @@ def prepared(tmp_path_factory) -> Path:
     """The project as it is in the working tree, as version 9.1.0.dev0 with something to release."""
     root = tmp_path_factory.mktemp("release") / "project"
     root.mkdir()
-    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "README.md", ".gitignore"):
+    for name in (
+        "pyproject.toml",
+        "CITATION.cff",
+        "CHANGELOG.md",
+        "README.md",
+        ".gitignore",
+        "_toc.yml",
+        "_config.yml",
+    ):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "lib", root / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for folder, pattern in (("book", "*.md"), ("notebooks", "*.ipynb")):
-        (root / folder).mkdir()
-        for path in (ROOT / folder).glob(pattern):
-            shutil.copy(path, root / folder)
+    for path in (
+        *(ROOT / "book").rglob("*.md"),
+        ROOT / "book" / "references.bib",
+        *(ROOT / "notebooks").glob("*.ipynb"),
+    ):
+        target = root / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
     git(root, "init", "--quiet", "--initial-branch", "main")
     for option in ("user.name=A reader", "user.email=reader@example.org", "commit.gpgsign=false"):
         git(root, "config", *option.split("="))

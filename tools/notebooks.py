@@ -4,7 +4,8 @@ Every `book/*.md` whose front matter names a kernel has a notebook: chapters `NN
 `appendix_NN_name.md` of their appendix. All are called chapters below.
 
 `generate` handles the chapters whose notebook is missing, out of date or never executed (`--all`: every chapter). Where
-only text or the set-up cell has changed, which does nothing outside Colab, the stored outputs are kept.
+only text, captions or the set-up cell have changed, which does nothing outside Colab, the stored outputs are kept.
+The text is converted to plain Markdown (`plain_markdown`).
 `check` changes nothing and fails when a notebook is not what its chapter would generate, or Ruff finds fault with the
 code of a chapter: with its style, its layout or its complexity.
 `format` lays out the code of the chapters as Ruff does, and mends what Ruff can mend.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import plain_markdown
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -41,8 +43,8 @@ def chapters(root: Path) -> list[Path]:
     return [path for path in sorted((root / "book").glob("[!.]*.md")) if KERNEL.match(path.read_text(encoding="utf-8"))]
 
 
-def convert(chapter: Path) -> nbformat.NotebookNode:
-    """The chapter as a notebook without outputs, with cell names that do not change from run to run."""
+def cells_of(chapter: Path) -> nbformat.NotebookNode:
+    """The chapter as a notebook in MyST, without outputs, with cell names that do not change from run to run."""
     notebook = jupytext.read(chapter)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -54,6 +56,13 @@ def convert(chapter: Path) -> nbformat.NotebookNode:
             cell.source = cell.source.replace(*BADGE)
         cell.metadata = {key: value for key, value in cell.metadata.items() if key in ("tags", "mystnb")}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def convert(chapter: Path) -> nbformat.NotebookNode:
+    """The notebook of a chapter without outputs: its text in plain Markdown, the caption of a figure below it."""
+    notebook, root = cells_of(chapter), chapter.parents[1]
+    plain_markdown.plain(notebook, root, chapter.relative_to(root).with_suffix("").as_posix())
     return notebook
 
 
@@ -100,7 +109,7 @@ def folded(notebook: nbformat.NotebookNode) -> list[str]:
 
 def faults(chapter: Path) -> list[str]:
     """What Ruff says of the code of a chapter; an empty list when nothing."""
-    notebook = convert(chapter)
+    notebook = cells_of(chapter)
     checked = ruff(notebook, chapter, "check", "--quiet", "--output-format=concise", "--extend-select=C901")
     found = [line.replace(".ipynb", ".md") for line in (checked.stdout + checked.stderr).splitlines()]
     if ruff(notebook, chapter, "format", "--check", *LAYOUT).returncode:
@@ -114,7 +123,7 @@ def laid_out(chapter: Path) -> str:
     Raises:
         ValueError: Ruff cannot read it.
     """
-    old = convert(chapter)
+    old = cells_of(chapter)
     mended = ruff(old, chapter, "check", "--quiet", "--fix", "--exit-zero")
     done = ruff(nbformat.reads(mended.stdout, as_version=4), chapter, "format", "--quiet", *LAYOUT)
     if done.returncode:
@@ -145,11 +154,10 @@ def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def compared(notebook: nbformat.NotebookNode) -> list[tuple[str, object]]:
-    """Source and metadata of every cell whose outputs may change what is stored: all code but the set-up cell."""
+    """Source and tags of every cell whose outputs may change what is stored: all code but the set-up cell."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [
-        ("", "") if "hide-cell" in cell.metadata.get("tags", []) else (cell.source, cell.metadata) for cell in cells
-    ]
+    tags = [cell.metadata.get("tags", []) for cell in cells]
+    return [("", "") if "hide-cell" in each else (cell.source, each) for cell, each in zip(cells, tags, strict=True)]
 
 
 def lacking(notebook: nbformat.NotebookNode) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import checks
+import plain_markdown
 import pytest
 import site_of_book as site
 from playwright.sync_api import Browser
@@ -84,3 +87,20 @@ def test_search_finds_ten_terms(browser, address):
     }
     assert len(TERMS) == 10
     assert not missed
+
+
+def test_notebooks_number_figures_and_equations_as_the_pages_do():
+    book = plain_markdown.Book(site.ROOT)
+    patterns = {
+        "figures": r'id="{}".*?caption-number">Fig\. ([\d.]+)',
+        "equations": r'id="equation-{}".*?eqno">\(([\d.]+)\)',
+    }
+    differ = []
+    for kind, pattern in patterns.items():
+        assert len(getattr(book, kind)) > 30
+        for label, (page, number) in getattr(book, kind).items():
+            text = (site.BOOK / f"{page}.html").read_text(encoding="utf-8")
+            shown = re.search(pattern.format(re.escape(label)), text, re.DOTALL)
+            if not shown or shown[1] != number:
+                differ.append(f"{page}: {label} is {number}, not {shown and shown[1]}")
+    assert differ == []
