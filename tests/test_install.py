@@ -31,6 +31,7 @@ COLAB = {
     "pandas": "2.2.2",
     "platformdirs": "4.10.0",
     "pooch": "1.9.0",
+    "pyyaml": "6.0.3",
     "scikit-image": "0.25.2",
     "scikit-learn": "1.6.1",
     "scipy": "1.16.3",
