@@ -43,6 +43,7 @@ endef
 
 book: setup ## execute every chapter and render the book to _build/html/index.html
 	@echo "== Executing the chapters and rendering the book"
+	$(BIN)/python tools/execute.py
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "== The book lies at $(CURDIR)/_build/html/index.html"
 
