@@ -68,6 +68,6 @@ async function mount(figure) {
   figure.classList.add("moving-mounted"); // the still picture is for print from now on
 }
 
-for (const figure of document.querySelectorAll(".moving-figure")) {
+for (const figure of document.querySelectorAll(".moving-figure[data-figure]")) {
   mount(figure).catch((problem) => console.error(`${figure.id} stays a still picture:`, problem));
 }

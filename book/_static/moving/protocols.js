@@ -23,7 +23,7 @@ export function says(data, { protocol, seed, light }) {
   const roles = data.roles[protocol][seed];
   const count = roles.filter((role) => role === 2).length;
   const nearest = roles[light] === 2 ? "" : `, ${data.angles[protocol][seed][light]}° from the nearest trained light`;
-  return `${data.protocols[protocol]}: ${count} of ${roles.length} lights are trained on. This one is ${WORDS[roles[light]]}${nearest}.`;
+  return `${data.protocols[protocol]}, seed ${data.seeds[seed]}: ${count} of ${roles.length} lights are trained on. This one is ${WORDS[roles[light]]}${nearest}.`;
 }
 
 /**
