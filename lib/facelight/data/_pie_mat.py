@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelight._extras import extra
+from facelight.data import _mat
 from facelight.data.sources import DataError
 
 
@@ -20,24 +20,8 @@ def refused(path: Path, what: str) -> DataError:
 
 def read_mat(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pictures (N, H, W), uint8, upright; subjects (N,); and `isTest` (N,), -1 where the file has none."""
-    with extra("book"):
-        from scipy.io import loadmat
-
-    if not path.is_file():
-        raise refused(path, "there is no such file")
-    try:
-        found = loadmat(path)
-    except NotImplementedError as error:
-        raise refused(
-            path, "saved in the HDF5 form (version 7.3), which is not read here: save it in MATLAB with '-v7'"
-        ) from error
-    except Exception as error:  # scipy raises whatever its parser trips over
-        raise refused(path, f"not a MAT file, or cut short ({type(error).__name__}: {error})") from error
-    for key in ("fea", "gnd"):
-        if key not in found:
-            there = ", ".join(k for k in found if not k.startswith("__")) or "no variable"
-            raise refused(path, f"expected the variables fea and gnd, found {there}: {key} is missing")
-    fea, (height, width) = np.asarray(found["fea"]), size
+    found = _mat.variables(path, ("fea", "gnd"), refused)
+    fea, (height, width) = found["fea"], size
     if fea.ndim != 2 or fea.shape[1] != height * width:
         raise refused(path, f"expected fea of shape (n, {height * width}), got {fea.shape}")
     pictures = _whole(path, fea, "fea", 0, 255).astype(np.uint8).reshape(-1, width, height).transpose(0, 2, 1)

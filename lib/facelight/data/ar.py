@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from facelight import _check
-from facelight._extras import extra
+from facelight.data import _mat
 from facelight.data.samples import LitFaces
 from facelight.data.sources import DataError, Report, data_root, require_directory, sha256_of
 
@@ -109,22 +109,8 @@ def verify(root: str | os.PathLike[str] | None = None) -> Report:
 
 def _read(path: Path) -> np.ndarray:
     """The pictures (60, 43, 1386), uint8, after they were checked."""
-    with extra("book"):
-        from scipy.io import loadmat
-
-    if not path.is_file():
-        raise _refused(path, "there is no such file")
-    try:
-        found = loadmat(path)
-    except NotImplementedError as error:
-        raise _refused(path, "saved in the HDF5 form (version 7.3): save it in MATLAB with '-v7'") from error
-    except Exception as error:  # scipy raises whatever its parser trips over
-        raise _refused(path, f"not a MAT file, or cut short ({type(error).__name__}: {error})") from error
-    for key in ("x", "label"):
-        if key not in found:
-            there = ", ".join(k for k in found if not k.startswith("__")) or "no variable"
-            raise _refused(path, f"expected the variables x and label, found {there}: {key} is missing")
-    pictures, people = np.asarray(found["x"]), np.asarray(found["label"])
+    found = _mat.variables(path, ("x", "label"), _refused)
+    pictures, people = found["x"], found["label"]
     if pictures.shape != (*SIZE, PEOPLE * SHOTS) or pictures.dtype != np.uint8:
         raise _refused(
             path, f"expected x of shape {(*SIZE, PEOPLE * SHOTS)}, uint8, got {pictures.shape}, {pictures.dtype}"
