@@ -11,6 +11,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import docstrings
 import install
 import pytest
 import torch
@@ -79,6 +80,29 @@ def test_every_public_module_is_in_the_reference_once_on_one_page():
             assert name.startswith(parts) or f"{package}.{name}" in listed, (
                 f"{package}.{name} is on no page of book/api"
             )
+
+
+def test_the_source_of_a_function_is_a_paragraph_not_a_term_with_a_definition():
+    lines = [
+        "One line.",
+        "",
+        "Source: A (2004),",
+        "    doi:1; B (2005).",
+        "Differs from the paper:",
+        "    it says `x`.",
+    ]
+    docstrings.process(None, "function", "f", None, None, lines)
+    wanted = [
+        "One line.",
+        "",
+        "",
+        "Source: A (2004),",
+        "doi:1; B (2005).",
+        "",
+        "Differs from the paper:",
+        "it says ``x``.",
+    ]
+    assert lines == wanted
 
 
 def test_citation_file_is_complete_and_agrees_with_the_package():

@@ -23,12 +23,19 @@ def plain_to_rst(line: str) -> str:
 
 
 def process(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
-    """Rewrite the lines of one docstring in place, before its sections are read; differences are paragraphs."""
-    found = []
+    """Rewrite the lines of one docstring in place, before its sections are read.
+
+    Source, differences and what other libraries have are a paragraph each, however far their further lines are
+    indented: reStructuredText would make a term and its definition of them.
+    """
+    found, closing = [], False
     for line in lines:
-        if line.startswith(("Differs from", "Elsewhere:")):
+        if line.startswith(("Source:", "Differs from", "Elsewhere:")):
             found.append("")
-        found.append(plain_to_rst(line))
+            closing = True
+        elif closing and not line.startswith("    "):
+            closing = False
+        found.append(plain_to_rst(line.strip() if closing else line))
     lines[:] = found
 
 
