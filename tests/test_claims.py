@@ -84,10 +84,11 @@ def test_a_changed_record_names_the_sentence(name, monkeypatch):
     assert kept == [], "these do not depend on records: `computed` is for mathematics, `allowed` for settings"
 
 
-def page_of(tmp_path, prose, entries, cells=""):
+def page_of(tmp_path, prose, entries, cells="", lang="en"):
     folder = tmp_path / "book" / "claims"
     folder.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "book" / "page.md").write_text(f"# Title\n\n{prose}\n\n```{{code-cell}} ipython3\n{cells}\n```\n")
+    text = f"# Title\n\n{prose}\n\n```{{code-cell}} ipython3\n{cells}\n```\n"
+    (tmp_path / "book" / "page.md").write_text(text if lang == "en" else f"---\nlang: {lang}\n---\n\n{text}")
     (folder / "page.yml").write_text(yaml.safe_dump({"page": "page.md", **entries}))
     return claims.read(folder / "page.yml")
 
@@ -114,6 +115,10 @@ def one(text, **source):
         ("about 40 levels", 43, True),
         ("about 40 levels", 45, False),
         ("handsome 40 levels", 43, False),
+        ("no more than 40 levels", 39, True),
+        ("no more than 40 levels", 41, False),
+        ("not above 40 levels", 39, True),
+        ("not below 40 levels", 39, False),
         ("loses a third", 0.35, True),
         ("loses a third", 0.38, False),
         ("two fifths of it", 0.41, True),
@@ -175,6 +180,34 @@ def test_expressions_know_what_the_cells_define_and_refuse_what_is_ambiguous(tmp
         Names("", "from os import path")
     assert Names("", "from facelight_lab.stems import OURS").evaluate("OURS") == "zero-mean ln(1 + 255x)"
     assert "no name" in claims.check(page_of(tmp_path, "It is 25.", one("It is 25.", computed="nothing"), cells))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "agrees"),
+    [
+        ("втрачає 3,5 %", 3.46, True),
+        ("втрачає 3,5 %", 3.56, False),
+        ("на +0,04 [-0,11; +0,19]", [0.04, -0.11, 0.19], True),
+        ("на +0,04 [-0,11; +0,19]", [0.04, -0.12, 0.19], False),
+        ("понад 60 %", 63.2, True),
+        ("понад 60 %", 59.9, False),
+        ("не більш ніж 4,3 %", 4.1, True),
+        ("не більш ніж 4,3 %", 4.31, False),
+        ("приблизно в 52 рази", 51.5, True),
+        ("приблизно в 52 рази", 46.0, False),
+    ],
+)
+def test_a_page_in_ukrainian_has_decimal_commas_and_bounds_of_its_own(tmp_path, text, value, agrees):
+    page = page_of(tmp_path, text, one(text, computed=repr(value)), lang="uk")
+    assert claims.unclaimed(page) == []
+    assert bool(claims.check(page)) != agrees
+
+
+@pytest.mark.parametrize("text", ["третину похибки", "удвічі більше", "шести пар", "Чверть", "п’ять запусків"])
+def test_numbers_in_ukrainian_words_cannot_be_claimed(tmp_path, text):
+    page = page_of(tmp_path, f"Це {text}.", one(f"Це {text}.", holds="True"), lang="uk")
+    assert len(claims.unclaimed(page)) == 1
+    assert claims.unclaimed(page_of(tmp_path, f"Це {text}.", {})) == []
 
 
 def test_a_text_that_is_gone_or_stands_twice_is_named(tmp_path):

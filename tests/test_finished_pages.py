@@ -76,6 +76,18 @@ def test_summaries_and_lists_say_what_they_are():
     assert finish.names('<div role="list" class="citation-list">') == '<div class="citation-list">'
 
 
+def test_a_text_that_is_not_english_says_its_language():
+    menu = '<a class="current" href="#">\n Підсумок\n </a><span class="doc">Підсумок</span><p>Підсумок року</p>'
+    page = f'<html lang="en"><nav>{menu}</nav><article class="bd"><p>Текст</p></article></html>'
+    done = finish.languages(page, "uk", {"Підсумок": "uk"})
+    assert '<html lang="en">' in done
+    assert '<article lang="uk" class="bd">' in done
+    assert done.count('<span lang="uk">Підсумок</span>') == 2
+    assert "<p>Підсумок року</p>" in done
+    assert finish.languages(done, "uk", {"Підсумок": "uk"}) == done
+    assert finish.languages(page, "", {}) == page
+
+
 def test_the_theme_is_chosen_before_the_page_is_drawn():
     script = (
         'x.dataset.mode = localStorage.getItem("mode") || "";x.dataset.theme = localStorage.getItem("theme") || "";'

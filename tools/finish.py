@@ -1,12 +1,14 @@
 """Sphinx extension: finishes pages after Sphinx, its theme and its extensions have written them.
 
 Pictures get their size and wait until they are near the screen; icons are drawn in the page instead of by a script of
-1.5 MB; scripts that no page needs are not loaded; lists, buttons and summaries say what they are.
+1.5 MB; scripts that no page needs are not loaded; lists, buttons and summaries say what they are; a text that is not
+English says its language.
 """
 
 from __future__ import annotations
 
 import functools
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -130,12 +132,31 @@ def theme(page: str) -> str:
     return page.replace('data-default-mode=""', 'data-default-mode="auto"')
 
 
+def languages(page: str, own: str, titles: dict[str, str]) -> str:
+    """Say the language of what is not English: the text of the page, and the titles of other pages in its menus.
+
+    Args:
+        page: HTML.
+        own: the language of its text, such as "uk"; "" for English.
+        titles: title of a page -> its language.
+    """
+    if own:
+        page = re.sub(r"<article\b(?![^>]*\blang=)", f'<article lang="{own}"', page, count=1)
+    for title, lang in titles.items():
+        text = re.escape(html.escape(title, quote=False))
+        inside = rf"(<(?:a|p|span)\b(?![^>]*\blang=)[^>]*>\s*)({text})(?=\s*</(?:a|p|span)>)"
+        page = re.sub(inside, rf'\1<span lang="{lang}">\2</span>', page)
+    return page
+
+
 def finish(app: Any, exception: Exception | None) -> None:
     """Finish every page that is not finished."""
     if exception is not None or app.builder.format != "html":
         return
     root = Path(app.outdir)
     library = root / "_static" / "scripts" / "fontawesome.js"
+    spoken = {name: meta["lang"] for name, meta in app.env.metadata.items() if "lang" in meta}
+    titles = {app.env.titles[name].astext(): lang for name, lang in spoken.items()}
     for path in sorted(root.rglob("*.html")):
         if "_static" in path.relative_to(root).parts:
             continue
@@ -145,7 +166,8 @@ def finish(app: Any, exception: Exception | None) -> None:
         except (OSError, ValueError) as error:
             logger.warning("%s: %s", path.relative_to(root), error)
             continue
-        after = theme(names(after))
+        own = spoken.get(path.relative_to(root).with_suffix("").as_posix(), "")
+        after = languages(theme(names(after)), own, titles)
         if after != before:
             path.write_text(after, encoding="utf-8")
 

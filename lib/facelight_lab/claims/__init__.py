@@ -33,6 +33,9 @@ once on the page. Its numbers, in order, must be the values in order, written wi
 - words: "a third", "two fifths", "half of", "half as", "twice", "three times", "one in sixteen" are true to within a
   tenth of themselves ("a third" is 0.333, not 33); "two per cent", "six seeds", "three pairs" are the rounded value.
 
+A page that begins with `lang: uk` is Ukrainian: it has decimal commas, no words for numbers, and "понад", "менш ніж",
+"близько" for the words above.
+
 What is code, a formula, a link's address, a citation or an option of a directive is not looked at, nor a number inside
 of a word (`ResNet-18`, `conv4`, `64x64`, `S4`). Per cent are values of a hundred: 7 % is 7.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from facelight._extras import extra
 from facelight_lab.claims.names import Names, flat
-from facelight_lab.claims.prose import Number, masked, numbers, prose
+from facelight_lab.claims.prose import UKRAINIAN, Number, language, masked, numbers, prose
 
 with extra("book"):
     import yaml
@@ -66,7 +66,12 @@ class Page:
     @cached_property
     def masked(self) -> str:
         """The prose, blank where no number counts."""
-        return masked(self.text, self.patterns, self.allowed)
+        return masked(self.text, self.patterns, self.allowed, self.lang)
+
+    @cached_property
+    def lang(self) -> str:
+        """The language of the text."""
+        return language(self.source)
 
     @cached_property
     def names(self) -> Names:
@@ -152,13 +157,14 @@ def check(page: Page) -> list[str]:
 
 
 def unclaimed(page: Page) -> list[str]:
-    """The numbers of a page that no claim has, each with what stands around it."""
+    """The numbers of a page that no claim has, each with what stands around it; in Ukrainian those in words, too."""
     covered = set()
     for claim in page.claims:
         if page.text.count(claim.text) == 1:
             covered |= set(range(*page.span(claim)))
-    found = (one for one in numbers(page.masked) if one.start not in covered)
-    return [f"{one.text} in: ...{page.text[max(0, one.start - 60) : one.end + 40]}..." for one in found]
+    found = [(one.start, one.end) for one in numbers(page.masked) if one.start not in covered]
+    found += [one.span() for one in UKRAINIAN.finditer(page.masked) if page.lang == "uk"]
+    return [f"{page.text[a:b].strip()} in: ...{page.text[max(0, a - 60) : b + 40]}..." for a, b in found]
 
 
 def _faults(page: Page, claim: Claim, said: list[Number]) -> Iterator[str]:

@@ -31,9 +31,16 @@ NUMBER = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-MORE = ("more than", "over", "above", "at least", "up from", "not below")
+MORE = ("more than", "over", "above", "at least", "up from", "not below", "понад", "більш ніж", "не менш ніж")
 LESS = ("less than", "fewer than", "under", "below", "at most", "within", "no more than", "not above")
-ABOUT = ("about", "nearly", "almost", "some", "roughly", "around")
+LESS += ("менш ніж", "не більш ніж")
+ABOUT = ("about", "nearly", "almost", "some", "roughly", "around", "приблизно в", "приблизно", "близько", "майже")
+# Ukrainian words that are numbers. They have too many endings to be compared: a page writes digits instead.
+UKRAINIAN = re.compile(
+    r"\b(?:(?:[ву]двічі|[ву]тричі|[ву]четверо|половин|третин|четвертин|чверт|п[’']?ятин|шостин|десятин)\w*"
+    r"|(?:дв|тр|чотир|п[’']ят|шіст|шест|сім|сем|вісім|восьм|дев[’']ят|десят)\w*\s(?=пар|запуск|зерн|відсот|%))",
+    re.IGNORECASE,
+)
 
 # What is no prose: formulas, code, roles and their addresses, links, tags of HTML.
 MASKS = (
@@ -106,17 +113,28 @@ def prose(source: str) -> str:
     return " ".join(text.split())
 
 
-def masked(text: str, patterns: Iterable[str] = (), allowed: Iterable[str] = ()) -> str:
+def language(source: str) -> str:
+    """The language of a page, `lang: uk` at its top; English where it does not say.
+
+    Args:
+        source: the page.
+    """
+    top = re.match(r"---\n(.*?)\n---\n", source, flags=re.DOTALL)
+    return str((yaml.safe_load(top[1]) or {}).get("lang", "en")) if top else "en"
+
+
+def masked(text: str, patterns: Iterable[str] = (), allowed: Iterable[str] = (), lang: str = "en") -> str:
     """The same text, as long as before, with blanks for what is no prose and for what is allowed.
 
     Args:
         text: see `prose`.
         patterns: regular expressions of what is allowed.
         allowed: texts.
+        lang: see `language`; of all but English a comma between two digits becomes a decimal point.
     """
     for pattern in (*map(re.escape, allowed), *MASKS, *patterns):
         text = re.sub(pattern, lambda found: "\0" * len(found[0]), text)
-    return text
+    return text if lang == "en" else re.sub(r"(?<=\d),(?=\d)", ".", text)
 
 
 def numbers(text: str) -> Iterator[Number]:
@@ -125,15 +143,18 @@ def numbers(text: str) -> Iterator[Number]:
         kind = str(found.lastgroup)
         said = found[0].strip()
         before = text[max(0, found.start() - 16) : found.start()].rstrip(" \0[(").lower()
-        rules = {"more": MORE, "less": LESS, "about": ABOUT}
-        bound = next((name for name, words in rules.items() if before.endswith(words) and _word(before, words)), "")
+        bound = _bound(before)
         kinds = {"digits": "digits", "count": "count"}
         yield Number(said, found.start(), found.start() + len(said), _value(kind, said), kinds.get(kind, "word"), bound)
 
 
-def _word(before: str, words: tuple[str, ...]) -> bool:
-    """Whether the last of a text is one of the words, not only the end of another word."""
-    return any(re.search(rf"(?:^|\W){word}$", before) for word in words)
+def _bound(before: str) -> str:
+    """What the words before a number make of it: of "no more than" the longer word counts, not "more than"."""
+    rules = {"more": MORE, "less": LESS, "about": ABOUT}
+    found = [
+        (len(word), name) for name, words in rules.items() for word in words if re.search(rf"(?:^|\W){word}$", before)
+    ]
+    return max(found, default=(0, ""))[1]
 
 
 def _value(kind: str, said: str) -> float:
