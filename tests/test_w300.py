@@ -222,14 +222,19 @@ def test_the_real_set(w300_root: Path, capsys: pytest.CaptureFixture[str]) -> No
     report = w300.verify(w300_root)
     if report.sha256 != w300.SHA256:
         pytest.skip("another copy than the one that the book measures on")
-    counts = {"helen/trainset": 870, "lfpw/trainset": 805, "afw": 337}
-    assert report.per_subject == {**counts, "helen/testset": 330, "lfpw/testset": 224, "ibug": 0}
+    assert report.per_subject == {folder: n for folders in w300.COPY.values() for folder, n in folders.items()}
     assert report.damaged == report.ignored == ()
     common = w300.load("common", w300_root)
     assert len(common) == 554
     train = w300.load("train", w300_root, partial=True)
     assert len(train) == 2012
     assert not set(train.name) & set(common.name)
+    outside = []  # how far a face's farthest point lies outside the picture, as the data card has it
+    for path, points in zip((*train.path, *common.path), (*train.landmarks, *common.landmarks), strict=True):
+        height, width = cv2.imread(str(path)).shape[:2]
+        outside.append(torch.cat([-points, points - torch.tensor([width - 1, height - 1])]).max().item())
+    assert sum(far > 0 for far in outside) == 65
+    assert max(outside) < 0.5
     for faces in (train, common):
         eyes = (faces.landmarks[:, 45] - faces.landmarks[:, 36]).norm(dim=1)
         assert (eyes > 15).all()

@@ -51,8 +51,7 @@ rounded as the text has them. `allowed` are numbers that nothing has to prove: d
 printed; `book/claims/allowed.yml` has patterns for all pages. `why` says why.
 
 `python -m facelight_lab.claims 07` tells what is wrong on a page, with the values, and which numbers have no entry yet.
-`tests/test_claims.py` does the same for all pages; `book/claims/unchecked.yml` holds how many numbers a page may still
-have without an entry: fewer every time.
+`tests/test_claims.py` does the same for all pages: no claim may be wrong, and no number without an entry.
 """
 
 from facelight_lab.claims.check import Claim, Page, check, pages, read, unclaimed

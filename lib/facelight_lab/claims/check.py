@@ -133,7 +133,7 @@ def pages(book: Path) -> dict[str, Page]:
     everywhere = {one["pattern"]: one["why"] for one in yaml.safe_load((book / "claims" / "allowed.yml").read_text())}
     found = {path.relative_to(book).as_posix(): read(path, everywhere) for path in sorted(book.rglob("*.md"))}
     for path in sorted((book / "claims").glob("*.yml")):
-        if path.stem not in ("allowed", "unchecked", "papers"):
+        if path.stem not in ("allowed", "papers"):
             page = read(path, everywhere)
             found[page.path.relative_to(book).as_posix()] = page
     return found
