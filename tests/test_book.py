@@ -105,6 +105,13 @@ def test_the_source_of_a_function_is_a_paragraph_not_a_term_with_a_definition():
     assert lines == wanted
 
 
+def test_the_book_has_one_epsilon():
+    """Of the two letters of TeX the one of the page on notation."""
+    assert r"\varepsilon" in (ROOT / "book" / "notation.md").read_text()
+    others = [page.name for page in (ROOT / "book").rglob("*.md") if re.search(r"\\epsilon\b", page.read_text())]
+    assert others == []
+
+
 def test_citation_file_is_complete_and_agrees_with_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0"

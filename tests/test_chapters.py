@@ -18,6 +18,7 @@ import notebooks as generator
 import pytest
 import yaml
 
+from facelight_lab.claims.names import COLAB
 from patience import python
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,8 +39,15 @@ def tagged(chapter: Path, tag: str) -> list[nbformat.NotebookNode]:
 
 
 def set_up(chapter: Path) -> str:
+    """What the set-up cell does in Colab."""
     (cell,) = tagged(chapter, "hide-cell")
-    return cell.source
+    (found,) = COLAB.findall(cell.source)
+    return found.rstrip()
+
+
+def own_code(chapter: Path) -> list[str]:
+    """The source of every cell, without what runs in Colab alone."""
+    return [COLAB.sub("", cell.source).strip() for cell in code_cells(chapter)]
 
 
 def of_appendix(chapter: Path) -> bool:
@@ -82,6 +90,16 @@ def test_badge_opens_the_notebook_of_this_version(chapter):
 
 
 @each_chapter
+def test_a_chapter_begins_with_one_set_up_cell_and_its_parameters(chapter):
+    first, second, *others = code_cells(chapter)
+    assert first.metadata["tags"] == ["hide-cell"]
+    assert second.metadata["tags"] == ["parameters"]
+    assert not any("hide-cell" in cell.metadata.get("tags", []) for cell in others)
+    assert generator.sets_up(nbformat.v4.new_code_cell(own_code(chapter)[0]))
+    assert max(len(line) for line in second.source.splitlines() if "#" in line) <= 72  # read without scrolling
+
+
+@each_chapter
 def test_set_up_cell_is_the_same_everywhere_and_installs_this_version(chapter):
     source = set_up(chapter)
     assert source == set_up(CHAPTERS[0])
@@ -116,10 +134,10 @@ def test_cells_are_short(chapter):
 
 @each_chapter
 def test_cells_keep_to_what_a_chapter_may_do(chapter):
-    for cell in code_cells(chapter)[1:]:
+    for source in own_code(chapter):
         for word in ("sys.path", "argparse", "warnings.filterwarnings", "simplefilter", "urlopen", "requests.get"):
-            assert word not in cell.source
-        assert not cell.source.rstrip().endswith(";")
+            assert word not in source
+        assert not source.endswith(";")
 
 
 @each_chapter
@@ -225,9 +243,9 @@ def of_long_profiles(statement: ast.stmt) -> bool:
 def test_longer_profiles_only_measure_first(chapter):
     """So that the comparison of the stored outputs, which is in the profile "book", runs every other line."""
     (parameters,) = tagged(chapter, "parameters")
-    for cell in code_cells(chapter)[1:]:
-        if cell.source != parameters.source:
-            always = [line for line in ast.parse(cell.source).body if not of_long_profiles(line)]
+    for source in own_code(chapter):
+        if source != parameters.source:
+            always = [line for line in ast.parse(source).body if not of_long_profiles(line)]
             assert "PROFILE" not in ast.unparse(ast.Module(always, []))
 
 

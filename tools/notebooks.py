@@ -4,7 +4,7 @@ Every `book/*.md` whose front matter names a kernel has a notebook: chapters `NN
 `appendix_NN_name.md` of their appendix. All are called chapters below.
 
 `generate` handles the chapters whose notebook is missing, out of date or never executed (`--all`: every chapter). Where
-only text, captions or the set-up cell have changed, which does nothing outside Colab, the stored outputs are kept.
+only text, captions or what a set-up cell does in Colab have changed, the stored outputs are kept.
 The text is converted to plain Markdown (`plain_markdown`).
 `check` changes nothing and fails when a notebook is not what its chapter would generate, or Ruff finds fault with the
 code of a chapter: with its style, its layout or its complexity.
@@ -29,6 +29,7 @@ from nbclient import NotebookClient
 from nbstripout import strip_output
 
 from facelight import _files
+from facelight_lab.claims.names import COLAB
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "--line-length=100"  # of the code of chapters: what a page shows without scrolling
@@ -154,10 +155,9 @@ def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def compared(notebook: nbformat.NotebookNode) -> list[tuple[str, object]]:
-    """Source and tags of every cell whose outputs may change what is stored: all code but the set-up cell."""
+    """Source and tags of every cell whose outputs may change what is stored, without what runs in Colab alone."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    tags = [cell.metadata.get("tags", []) for cell in cells]
-    return [("", "") if "hide-cell" in each else (cell.source, each) for cell, each in zip(cells, tags, strict=True)]
+    return [(COLAB.sub("", cell.source), cell.metadata.get("tags", [])) for cell in cells]
 
 
 def lacking(notebook: nbformat.NotebookNode) -> list[str]:

@@ -21,6 +21,8 @@ with extra("book"):
     import pandas as pd
 
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?:---\n.*?\n---\n)?((?::[\w-]+:[^\n]*\n)*)(.*?)^```", re.M | re.S)
+# The part of a set-up cell that fetches the book in Colab and does nothing elsewhere.
+COLAB = re.compile(r"^import sys\n+if \"google\.colab\" in sys\.modules:.*\n(?:[ \t]+.*(?:\n|\Z))*", re.MULTILINE)
 OWN = ("facelight.", "facelight_lab")  # packages that a page without cells may take names from
 CHANGING = ("append", "extend", "insert", "update", "setdefault", "pop", "add", "remove", "sort")
 BUILTINS = {name: value for name, value in vars(builtins).items() if name not in ("open", "exec", "eval", "input")}
@@ -125,8 +127,8 @@ def _base() -> dict[str, Any]:
 
 def _statements(source: str) -> Iterable[ast.stmt]:
     for _, code in CELL.findall(source):
-        lines = [line for line in code.splitlines() if not line.lstrip().startswith(("!", "%"))]
-        yield from ast.parse("\n".join(lines) if "google.colab" not in code else "").body
+        lines = [line for line in COLAB.sub("", code).splitlines() if not line.lstrip().startswith(("!", "%"))]
+        yield from ast.parse("\n".join(lines)).body
 
 
 def _bound(node: ast.stmt) -> set[str]:
