@@ -155,8 +155,8 @@ def test_errors() -> None:
     for name, value in (("flip", 1.5), ("rotation", -1), ("scale", 1.0), ("shift", float("nan"))):
         with pytest.raises(ValueError, match=rf"{name}: expected a number in \[0, .*got"):
             Augmentation(**{name: value})
-    with pytest.raises(ValueError, match=r"expected shape \(B, 68, 2\) or \(B, 98, 2\), got \(2, 5, 2\)"):
-        augment_faces(x, shape[:, :5], STILL, seeded())
+    with pytest.raises(ValueError, match=r"expected shape \(B, 5, 2\), \(B, 68, 2\) or \(B, 98, 2\), got \(2, 6, 2\)"):
+        augment_faces(x, shape[:, :6], STILL, seeded())
     with pytest.raises(ValueError, match="as many landmarks as images"):
         augment_faces(x[:1], shape, STILL, seeded())
     with pytest.raises(TypeError, match="expected a floating-point image"):

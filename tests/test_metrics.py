@@ -1,6 +1,7 @@
 """Landmark errors, recognition rates and image quality against hand computation and independent versions."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -31,13 +32,17 @@ def slow_nme(pred, target, lengths):
 def eyes(t, normalizer):
     if t.shape[1] == 98:
         return (t[:, 60], t[:, 72]) if normalizer == "inter-ocular" else (t[:, 96], t[:, 97])
+    if t.shape[1] == 5:
+        return t[:, 0], t[:, 1]
     if normalizer == "inter-ocular":
         return t[:, 36], t[:, 45]
     return t[:, 36:42].mean(1), t[:, 42:48].mean(1)
 
 
-@pytest.mark.parametrize("count", [68, 98])
-@pytest.mark.parametrize("normalizer", ["image-size", "inter-ocular", "inter-pupil", "box-diagonal"])
+@pytest.mark.parametrize(
+    ("count", "normalizer"),
+    [*product((68, 98), ("image-size", "inter-ocular", "inter-pupil", "box-diagonal")), (5, "inter-pupil")],
+)
 def test_nme_against_a_slow_version(count, normalizer):
     pred, target = points(4, count), points(4, count, seed=1)
     boxes = torch.tensor([[0.0, 0.0, 3.0, 4.0]] * 4, dtype=torch.float64)
@@ -86,7 +91,7 @@ def test_nme_gradcheck():
     assert nme(pred.float(), target.float(), normalizer="inter-pupil").dtype == torch.float32
 
 
-FIVE = torch.rand(2, 5, 2)
+FIVE, FOUR = torch.rand(2, 5, 2), torch.rand(2, 4, 2)
 SAME_EYES = torch.zeros(2, 98, 2)
 
 
@@ -95,8 +100,16 @@ SAME_EYES = torch.zeros(2, 98, 2)
     [
         (lambda: nme(FIVE, FIVE, normalizer="eyes"), ValueError, "normalizer: expected one of 'image-size'"),
         (lambda: nme(FIVE, FIVE, normalizer="image-size"), ValueError, r"image_size: .*1 for coordinates in \[0, 1\]"),
-        (lambda: nme(FIVE, FIVE, normalizer="inter-ocular"), ValueError, "98 .* and 68 .* landmarks, got 5: use 'im"),
-        (lambda: nme(FIVE, FIVE, normalizer="inter-pupil"), ValueError, "98 .* and 68 .* landmarks, got 5: use 'im"),
+        (
+            lambda: nme(FIVE, FIVE, normalizer="inter-ocular"),
+            ValueError,
+            "98, 68 landmarks, got 5: .* or 'inter-pupil'",
+        ),
+        (
+            lambda: nme(FOUR, FOUR, normalizer="inter-pupil"),
+            ValueError,
+            "98, 68, 5 landmarks, got 4: use 'im.*diagonal'$",
+        ),
         (lambda: nme(FIVE, FIVE, normalizer="box-diagonal"), ValueError, r"boxes: expected shape \(2, 4\).*None"),
         (
             lambda: nme(FIVE, FIVE, normalizer="box-diagonal", boxes=torch.tensor([[0.0, 0, 1, 1], [2, 0, 1, 1]])),

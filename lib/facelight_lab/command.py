@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
         "tone",
         "predictions",
         "map",
+        "elsewhere",
     ]
     run.add_argument("experiment", choices=names)
     run.add_argument("--profile", default="laptop", help=PROFILE)

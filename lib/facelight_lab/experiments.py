@@ -17,7 +17,7 @@ from facelight_lab.runs import RECORDING, Experiment, measure_all
 SUBJECTS = {
     "enhancement": ("preprocessing", "nearest", "learned"),
     "recognition": ("detection", "recognition", "embedding"),
-    "landmarks": ("landmarks", "beyond", "tone", "predictions", "map"),
+    "landmarks": ("landmarks", "beyond", "tone", "predictions", "map", "elsewhere"),
 }
 EXPERIMENTS = tuple(name for names in SUBJECTS.values() for name in names)
 PROFILES = ("book", "laptop", "full")
@@ -71,8 +71,8 @@ def run(
             "recognition" (methods and networks under the same protocols), "embedding" (networks that learned from
             rendered people), "landmarks" (networks that locate landmarks, in less and less light), "beyond" (other
             first layers and remedies for them, in uneven light too), "tone" (what such layers cannot tell),
-            "predictions" (the points of a few rendered faces, to be shown) or "map" (networks under a grid of lights,
-            behind cameras, with their controls).
+            "predictions" (the points of a few rendered faces, to be shown), "map" (networks under a grid of lights,
+            behind cameras, with their controls) or "elsewhere" (networks on other faces than those of 300-W).
         profile: "book", "laptop" or "full".
         only: keys of the runs that are wanted, as `facelight_lab.plan` lists them; default: all.
         save: whether records are saved; default: in "laptop" and "full". Those of the other profiles do not belong in

@@ -28,7 +28,7 @@ from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight_lab import enhancers
 from facelight_lab._float64 import in_double
 from facelight_lab.enhancement import learned, nearest, preprocessing
-from facelight_lab.landmarks import beyond, grid, lights, predictions, regressor, tone, training
+from facelight_lab.landmarks import beyond, elsewhere, grid, lights, predictions, regressor, tone, training
 from facelight_lab.landmarks.face_sets import POINTS
 from facelight_lab.landmarks.settings import Landmarks
 from facelight_lab.recognition import competitors, detection, embedding, networks
@@ -205,7 +205,7 @@ def _located(config: Landmarks) -> Values:
     if first is not None:
         first = replace(first, count=1, recipe=_short(first.recipe))
     tiny = replace(config, seed=0, part="test", duplicates=True, size=SIDE, held_out=0.0, recipe=_short(config.recipe))
-    return _steps(replace(tiny, network=network, pretraining=first))
+    return _steps(replace(tiny, dataset=config.dataset.partition(" on ")[0], network=network, pretraining=first))
 
 
 @functools.cache
@@ -228,15 +228,19 @@ def _steps(config: Landmarks) -> Values:
     return {"steps": _digits([*losses, *curve["loss"]])}
 
 
+def _tiny(points: int) -> nn.Module:
+    """A network of one linear layer behind averages of the picture, with weights from seed 0."""
+    torch.manual_seed(0)
+    pooled = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+    return nn.Sequential(pooled, nn.Linear(48, 2 * points), nn.Unflatten(1, (points, 2))).eval()
+
+
 @functools.cache
 def _lit(beyond_too: bool) -> Values:
     """What is recorded of a tiny network under all lights of the experiment, added up."""
     where = (beyond.LIGHTS, beyond.STATISTICS) if beyond_too else (lights.LIGHTS, lights.MAIN)
     with in_double():
-        torch.manual_seed(0)
-        pooled = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-        model = nn.Sequential(pooled, nn.Linear(48, 136), nn.Unflatten(1, (68, 2)))
-        found = lights.measure(model.eval(), _faces(68, 64), *where)
+        found = lights.measure(_tiny(68), _faces(68, 64), *where)
     return {"lights": _digits(sum(map(sum, found[part].values())) for part in ("lights", "batch_statistics", "ced"))}
 
 
@@ -244,10 +248,7 @@ def _lit(beyond_too: bool) -> Values:
 def _asked() -> Values:
     """What is recorded of a tiny network in the lights of the experiment, added up."""
     with in_double():
-        torch.manual_seed(0)
-        pooled = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-        model = nn.Sequential(pooled, nn.Linear(48, 196), nn.Unflatten(1, (98, 2)))
-        found = predictions.asked(model.eval(), _faces(98, 64), torch.arange(PICTURES))
+        found = predictions.asked(_tiny(98), _faces(98, 64), torch.arange(PICTURES))
     points = [sum(sum(face) for strength in kind for face in strength) for kind in found["points"].values()]
     return {"lights": _digits([*points, *(sum(kind) for kind in found["mean"].values())])}
 
@@ -259,6 +260,15 @@ def _mapped() -> Values:
         x = _faces(68, SIDE).image.double() / 255
         weight = torch.linspace(1, 2, x[0].numel()).view_as(x[0])
         return {"lights": _digits((grid.seen(x, cell) * weight).mean().item() for cell in grid.CELLS)}
+
+
+@functools.cache
+def _judged(points: int) -> Values:
+    """What is recorded of a tiny network in the lights of the experiment, added up; of five points the map's, too."""
+    with in_double():
+        scores, errors = elsewhere.asked(_tiny(points), _faces(points, 64))
+    told = [sum(map(sum, scores.values())), *sum(errors.values())]
+    return {"lights": _digits(told + ([sum(_mapped()["lights"])] if points == 5 else []))}
 
 
 def _toned(config: tone.Tone) -> Values:
@@ -286,4 +296,5 @@ _KINDS: dict[str, Callable[[Any], Values]] = {
     "tone": _toned,
     "predictions": lambda config: _located(config) | _asked(),
     "map": lambda config: _located(config) | _mapped(),
+    "elsewhere": lambda config: _located(config) | _judged(POINTS[config.dataset]),
 }

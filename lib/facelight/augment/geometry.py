@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from facelight import _check
-from facelight.data.landmarks import FLIP_68, FLIP_98
+from facelight.data.landmarks import FLIP_5, FLIP_68, FLIP_98
 
 __all__ = ["Augmentation", "augment_faces", "mirror"]
 
-_FLIPS = {68: FLIP_68, 98: FLIP_98}
+_FLIPS = {5: FLIP_5, 68: FLIP_68, 98: FLIP_98}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def mirror(landmarks: Tensor) -> Tensor:
     """Landmarks of the mirrored picture, in their own order: x becomes 1 - x, left and right points change places.
 
     Args:
-        landmarks: (B, K, 2), coordinates in [0, 1], K = 68 (300-W) or 98 (WFLW).
+        landmarks: (B, K, 2), coordinates in [0, 1], K = 68 (300-W), 98 (WFLW) or 5 (`net7876`).
 
     Returns:
         (B, K, 2).
@@ -50,7 +50,7 @@ def mirror(landmarks: Tensor) -> Tensor:
         ValueError: for another K.
     """
     if landmarks.ndim != 3 or landmarks.shape[1] not in _FLIPS or landmarks.shape[2] != 2:
-        raise ValueError(f"landmarks: expected shape (B, 68, 2) or (B, 98, 2), got {tuple(landmarks.shape)}")
+        raise ValueError(f"landmarks: expected shape (B, 5, 2), (B, 68, 2) or (B, 98, 2), got {tuple(landmarks.shape)}")
     swapped = landmarks[:, torch.tensor(_FLIPS[landmarks.shape[1]], device=landmarks.device)]
     return torch.stack([1 - swapped[..., 0], swapped[..., 1]], dim=-1)
 
@@ -64,7 +64,7 @@ def augment_faces(x: Tensor, landmarks: Tensor, how: Augmentation, generator: to
 
     Args:
         x: images (B, C, H, W), float in [0, 1].
-        landmarks: (B, K, 2), coordinates in [0, 1], edge to edge, see `facelight.data.crops`; K = 68 or 98.
+        landmarks: (B, K, 2), coordinates in [0, 1], edge to edge, see `facelight.data.crops`; K = 5, 68 or 98.
         how: how far.
         generator: on the CPU, or on any device.
 

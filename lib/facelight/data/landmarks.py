@@ -1,4 +1,7 @@
-"""Landmark schemes: WFLW's 98 points, 300-W's 68, how they map to each other, their mirror images and mean shapes."""
+"""Landmark schemes: WFLW's 98 points, 300-W's 68, how they map to each other, their mirror images and mean shapes.
+
+And the five of `net7876`: eyes, tip of the nose, corners of the mouth, left of the picture first.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,9 @@ FLIP_68 = _permutation(
 )
 """The same for the 68 points of 300-W."""
 
+FLIP_5 = _permutation(5, ((0, 1), (3, 4)))
+"""The same for five points."""
+
 LANDMARKS_68 = (
     *range(0, 33, 2),
     *range(33, 38),
@@ -70,10 +76,19 @@ LANDMARKS_68 = (
 )
 """Numbers of the 98 points that stand for the 68 points of 300-W, in its order.
 
-Exact in meaning for nose and lips. Approximate for the contour (every second of WFLW's points; 300-W's 17 are spaced a
+Exact in meaning for `SHARED_68`. Approximate for the contour (every second of WFLW's points; 300-W's 17 are spaced a
 little differently near the ears), the brows (WFLW marks both edges; its upper row is taken, 300-W's annotators followed
-the brow's middle to upper edge) and the eyes (WFLW has three points on each lid, 300-W two: the outer two are taken,
-which lie nearer to the corners than 300-W's).
+the brow's middle to upper edge), the lids (WFLW has three points on each, 300-W two: the outer two are taken, which lie
+nearer to the corners than 300-W's) and the lips between corners and middle, where WFLW's points lie further outside.
+"""
+
+SHARED_68 = (*range(27, 36), 36, 39, 42, 45, 48, *range(50, 53), 54, 57, 60, 62, 64, 66)
+"""Numbers of the 23 of 300-W's points that WFLW has, too: nose; corners of the eyes; corners, bow and middle of lips.
+
+In WFLW they are `LANDMARKS_68[i]`. What defines them is the face. The others divide a line between them, and the sets
+divide it differently: from side to side the mean shapes differ by up to 0.07 of the distance of the eyes there, and by
+less than 0.02 in the shared ones. The authors of WFLW know of no exact correspondence of all 68
+(github.com/wywu/LAB/issues/17); Jin, Liao, Shao (2021), arXiv:2003.03771, take the same numbers, but for the brows.
 """
 
 

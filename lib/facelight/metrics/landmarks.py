@@ -11,9 +11,10 @@ from torch import Tensor
 from facelight import _check
 from facelight.metrics._wide import at_least_single
 
-# Index pairs of the 98-point (WFLW) and 68-point (300-W) layouts, image-left first; a pupil may be a mean of points.
-OUTER_CORNERS = {98: ([60], [72]), 68: ([36], [45])}
-_PUPILS = {98: ([96], [97]), 68: ([36, 37, 38, 39, 40, 41], [42, 43, 44, 45, 46, 47])}
+# Index pairs of the layouts of 98 points (WFLW), 68 (300-W) and 5 (eyes, nose, mouth), image-left first; a pupil may be
+# a mean of points.
+_OUTER_CORNERS = {98: ([60], [72]), 68: ([36], [45])}
+_PUPILS = {98: ([96], [97]), 68: ([36, 37, 38, 39, 40, 41], [42, 43, 44, 45, 46, 47]), 5: ([0], [1])}
 
 
 def nme(
@@ -32,7 +33,8 @@ def nme(
 
     - "image-size": the side of the crop, the paper's choice; it depends on how tight the crop is.
     - "inter-ocular": the outer eye corners of the target, 60 and 72 of 98 points, 36 and 45 of 68.
-    - "inter-pupil": the pupils of the target, 96 and 97 of 98 points; of 68, the means of 36-41 and 42-47.
+    - "inter-pupil": the pupils of the target, 96 and 97 of 98 points; of 68, the means of 36-41 and 42-47; of 5, the
+      eyes, 0 and 1.
     - "box-diagonal": the diagonal of the face box.
 
     Args:
@@ -159,7 +161,7 @@ def _reference_length(
 ) -> Tensor:
     """The length d_b that each image's error is divided by, shape (B,)."""
     _check.one_of(normalizer, ("image-size", "inter-ocular", "inter-pupil", "box-diagonal"), "normalizer")
-    batch, points = target.shape[:2]
+    batch = len(target)
     if normalizer == "image-size":
         if not isinstance(image_size, int | float | Tensor):
             raise ValueError("image_size: the normalizer needs it: 1 for coordinates in [0, 1], 224 for pixels of 224")
@@ -174,13 +176,30 @@ def _reference_length(
         boxes = at_least_single(boxes)
         sides = (boxes[:, 2:] - boxes[:, :2]).to(target.dtype)
         return torch.where((sides > 0).all(-1), sides.norm(dim=-1), 0.0)
-    pairs = OUTER_CORNERS if normalizer == "inter-ocular" else _PUPILS
+    return eye_distance(target, normalizer)
+
+
+def eye_distance(landmarks: Tensor, normalizer: str = "inter-ocular") -> Tensor:
+    """The distance of the eyes of each face, (B,), in the unit of the landmarks (B, K, 2).
+
+    Args:
+        landmarks: of a layout that `nme` knows.
+        normalizer: "inter-ocular" or "inter-pupil", see `nme`.
+
+    Raises:
+        ValueError: the eyes are not known for K.
+
+    >>> eye_distance(torch.tensor([[[0.0, 0.0], [3.0, 4.0], [1.0, 5.0], [0.0, 8.0], [3.0, 8.0]]]), "inter-pupil")
+    tensor([5.])
+    """
+    pairs, points = _OUTER_CORNERS if normalizer == "inter-ocular" else _PUPILS, landmarks.shape[1]
     if points not in pairs:
+        known = ", ".join(map(str, pairs))
         raise ValueError(
-            f"normalizer {normalizer!r}: the eyes are known for 98 (WFLW) and 68 (300-W) landmarks, "
-            f"got {points}: use 'image-size' or 'box-diagonal'"
+            f"normalizer {normalizer!r}: the eyes are known for layouts of {known} landmarks, got {points}: use "
+            "'image-size' or 'box-diagonal'" + (", or 'inter-pupil'" if points in _PUPILS else "")
         )
-    left, right = (target[:, index].mean(1) for index in pairs[points])
+    left, right = (landmarks[:, index].mean(1) for index in pairs[points])
     return (left - right).norm(dim=-1)
 
 

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from facelight.data import crops, w300, wflw
+from facelight.data import crops, net7876, w300, wflw, wflw_crops
 from facelight.data.crops import BoxRule
+from facelight.data.landmarks import LANDMARKS_68
 from facelight.data.samples import WFLW_ATTRIBUTES, Annotations, LandmarkFaces
 from facelight.data.sources import DataError
-from facelight.metrics.landmarks import OUTER_CORNERS
+from facelight.metrics.landmarks import eye_distance
 
-DATASETS = ("w300", "synthetic", "wflw")
-POINTS = {"w300": 68, "synthetic": 98, "wflw": 98}
+POINTS = {
+    "w300": 68, "synthetic": 98, "wflw": 98, "net7876": 5, "w300 on wflw_crops": 68, "synthetic on wflw_crops": 98,
+}  # fmt: skip
+"""Data set -> number of landmarks; "w300 on wflw_crops" has training faces of the one, test faces of the other."""
+DATASETS = tuple(POINTS)
+EYES = {98: "inter-ocular", 68: "inter-ocular", 5: "inter-pupil"}
+"""Number of landmarks -> the distance that errors are divided by, see `metrics.nme`: five have no corners of eyes."""
 RENDERED = (3000, 500)  # faces for training and test
 FEW_RENDERED = (32, 12)
-DUPLICATES = ("lfpw/trainset/image_0828",)
-"""Training faces of 300-W whose picture is a test picture, too: this one is `lfpw/testset/image_0096`."""
+DUPLICATES = ("lfpw/trainset/image_0828", "train/00796.jpg", "train/03850.jpg", "train/05511.jpg")
+"""Training faces whose picture is a test picture, too.
+
+The first, of 300-W, is `lfpw/testset/image_0096`; those of net7876 are the files `test/06472.jpg`, `test/07094.jpg` and
+`test/07758.jpg`, byte for byte.
+"""
 PICTURE = 128  # side of rendered pictures, in which a face takes about 90 pixels
 SIDE_LIT = 1.5  # see `groups`
 DARK = 0.35
@@ -52,21 +62,41 @@ def load(dataset: str, rendered: tuple[int, int] = RENDERED) -> Sets:
     """Training and test faces.
 
     Args:
-        dataset: "w300", the training faces of HELEN, LFPW and AFW that are there, and the common test set; "wflw"; or
-            "synthetic".
+        dataset: "w300", the training faces of HELEN, LFPW and AFW that are there, and the common test set; "wflw";
+            "net7876"; "synthetic"; or "w300 on wflw_crops" and "synthetic on wflw_crops", whose test faces are those of
+            `wflw_crops`, for 300-W with `reduced` landmarks.
         rendered: number of rendered faces for training and test.
 
     Raises:
-        DataError: see `w300.load` and `wflw.load`.
+        DataError: see the loaders, such as `w300.load`.
     """
-    if dataset == "w300":
-        return Sets(w300.load("train", partial=True), w300.load("common"), "300-W")
-    if dataset == "wflw":
-        return Sets(wflw.load("train"), wflw.load("test"), "WFLW")
-    import facelight_render as synthetic
+    trained, _, tested = dataset.partition(" on ")
+    train, test = _faces(trained, "train", rendered[0]), _faces(tested or trained, "test", rendered[1])
+    if isinstance(test, Annotations) and tested and POINTS[dataset] == 68:
+        test = reduced(test)
+    counts = f"{len(train)}" if tested else f"{len(train)} and {len(test)}"
+    sources = {"w300": "300-W", "wflw": "WFLW", "synthetic": f"synthetic landmarks, {counts}"}
+    source = sources.get(trained, trained)
+    return Sets(train, test, f"{source}; {test.source}" if tested else source)
 
-    train, test = (synthetic.landmarks(s, n, size=PICTURE) for s, n in zip(("train", "test"), rendered, strict=True))
-    return Sets(train, test, f"synthetic landmarks, {len(train)} and {len(test)}")
+
+def _faces(dataset: str, split: str, rendered: int) -> Annotations | LandmarkFaces:
+    """A part of one data set, "train" or "test"."""
+    if dataset == "synthetic":
+        import facelight_render as synthetic
+
+        return synthetic.landmarks(split, rendered, size=PICTURE)
+    if dataset == "w300":
+        return w300.load("train", partial=True) if split == "train" else w300.load("common")
+    if dataset == "wflw_crops":
+        return wflw_crops.load()
+    return net7876.load(split) if dataset == "net7876" else wflw.load(split)
+
+
+def reduced(faces: Annotations) -> Annotations:
+    """Faces of WFLW with the landmarks `LANDMARKS_68` and, as faces of 300-W have, the tight box of these."""
+    landmarks = faces.landmarks[:, list(LANDMARKS_68)]
+    return replace(faces, landmarks=landmarks, box=torch.cat([landmarks.amin(1), landmarks.amax(1)], 1))
 
 
 def crop(faces: Annotations | LandmarkFaces, size: int, rule: BoxRule) -> LandmarkFaces:
@@ -106,16 +136,17 @@ def without_duplicates(faces: Annotations | LandmarkFaces) -> Annotations | Land
 
 
 def require_eyes(faces: LandmarkFaces) -> None:
-    """Make sure that every face has a distance between its outer eye corners, which errors are divided by.
+    """Make sure that every face has a distance between its eyes, `EYES`, which errors are divided by.
 
     Raises:
-        DataError: the corners of a face coincide; names the face.
+        DataError: the outer corners of a face coincide, or its eyes; names the face.
     """
-    left, right = OUTER_CORNERS[faces.landmarks.shape[1]]
-    bad = (faces.landmarks[:, left] == faces.landmarks[:, right]).flatten(1).all(1).nonzero().flatten().tolist()
+    kind = EYES[faces.landmarks.shape[1]]
+    bad = (eye_distance(faces.landmarks, kind) == 0).nonzero().flatten().tolist()
     if bad:
         raise DataError(
-            f"{faces.name[bad[0]]}: its outer eye corners coincide, so there is no inter-ocular error "
+            f"{faces.name[bad[0]]}: its {'outer eye corners' if kind == 'inter-ocular' else 'eyes'} coincide, so there "
+            f"is no {kind} error "
             f"({len(bad)} such faces): correct the annotation or leave these faces out"
         )
 

@@ -34,7 +34,7 @@ UNEVEN = (6, 12, 25)
 SPOTS = {"upper left": (0.35, 0.4), "lower right": (0.65, 0.6)}  # centers, in widths of the crop
 SPOT = 0.25  # standard deviation of its profile, in widths of the crop
 CASTS = {"warm": (1.0, 0.7, 0.4), "cold": (0.4, 0.7, 1.0)}  # factors of red, green and blue
-SCORES = ("image-size", "inter-ocular", "failures", "auc")
+SCORES = ("image-size", "inter-ocular", "failures", "auc")  # of five points "inter-pupil", see `face_sets.EYES`
 MAIN = ("x1", "/3", "/6", "/12", "/25")  # for groups of faces, and with statistics of the batch
 CURVES = ("x1", "/3", "/6")
 THRESHOLDS = torch.linspace(0, 0.2, 41)
@@ -199,13 +199,22 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
             m.running_mean, m.running_var = mean, variance
 
 
+def score_names(points: int) -> list[str]:
+    """`SCORES` of a number of landmarks, with the distance that their errors are divided by.
+
+    >>> score_names(5)
+    ['image-size', 'inter-pupil', 'failures', 'auc']
+    """
+    return [SCORES[0], face_sets.EYES[points], *SCORES[2:]]
+
+
 def scores(pred: Tensor, target: Tensor) -> list[float]:
     """The numbers of `SCORES`, of landmarks (N, K, 2) in [0, 1].
 
-    Mean NME by the side of the crop and by the outer eye corners; then, of the latter, the share of faces above 0.1 and
-    the area under the cumulative distribution up to 0.1.
+    Mean NME by the side of the crop and by the distance of the eyes, `face_sets.EYES`; then, of the latter, the share
+    of faces above 0.1 and the area under the cumulative distribution up to 0.1.
     """
-    eyes = metrics.nme(pred, target, normalizer="inter-ocular")
+    eyes = metrics.nme(pred, target, normalizer=face_sets.EYES[target.shape[1]])
     side = metrics.nme(pred, target, normalizer="image-size", image_size=1)
     found = (side.mean().item(), eyes.mean().item(), metrics.failure_rate(eyes), metrics.ced_auc(eyes))
     return [round(value, 5) for value in found]
@@ -228,13 +237,13 @@ def measure(
     Returns:
         A dictionary:
 
-        - "scores": `SCORES`, the order of the numbers in the lists that follow.
+        - "scores": the order of the numbers in the lists that follow, see `score_names`.
         - "lights": for each light its scores.
         - "batch_statistics": for the lights of `statistics`, with `batch_statistics` of batches of about `BATCH`
           pictures, always the same ones.
         - "groups": for each of `face_sets.groups` its "count", and its scores under the lights of `MAIN`.
-        - "ced": for the lights of `CURVES` the share of faces with an inter-ocular error of at most each of
-          `THRESHOLDS`.
+        - "ced": for the lights of `CURVES` the share of faces with an error, by the distance of the eyes, of at most
+          each of `THRESHOLDS`.
     """
     target = crops.pixels_to_unit(faces.landmarks, faces.image.shape[-1])
     pred = {name: predicted(model, faces.image, light) for name, light in lights.items()}
@@ -243,9 +252,10 @@ def measure(
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     with batch_statistics(model):
         other = {name: predicted(model, faces.image, lights[name], order, size) for name in statistics}
-    errors = {name: metrics.nme(pred[name], target, normalizer="inter-ocular") for name in CURVES}
+    points = target.shape[1]
+    errors = {name: metrics.nme(pred[name], target, normalizer=face_sets.EYES[points]) for name in CURVES}
     return {
-        "scores": list(SCORES),
+        "scores": score_names(points),
         "lights": {name: scores(value, target) for name, value in pred.items()},
         "batch_statistics": {name: scores(value, target) for name, value in other.items()},
         "groups": {

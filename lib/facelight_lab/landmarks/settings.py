@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from facelight import _check, train
 from facelight.augment import Augmentation
 from facelight.data.crops import BoxRule
-from facelight_lab.landmarks.face_sets import DATASETS, RENDERED
+from facelight_lab.landmarks.face_sets import DATASETS, POINTS, RENDERED
 from facelight_lab.landmarks.regressor import Network, Wing
 from facelight_lab.landmarks.training_light import Jitter, TrainingLight
 from facelight_lab.results import LATER
@@ -57,7 +57,7 @@ class Landmarks:
     same augmentation.
 
     Args:
-        dataset: "w300", "synthetic" or "wflw", see `face_sets.load`.
+        dataset: of `face_sets.DATASETS`.
         variant: a key of `stems.VARIANTS`.
         seed: of the faces held out, of weights, batches, augmentation and dropout.
         size: side of the crops in pixels.
@@ -101,7 +101,9 @@ class Landmarks:
             raise ValueError(f"held_out: expected a share in [0, 1), got {self.held_out}")
         if self.part == "validation" and self.held_out == 0:
             raise ValueError("part 'validation': no face is held out: choose held_out > 0, such as 0.1")
-        if self.pretraining is not None and self.dataset == "synthetic":
+        if self.pretraining is not None and POINTS[self.dataset] == 5:
+            raise ValueError("pretraining: rendered faces do not have the five points: choose pretraining=None")
+        if self.pretraining is not None and self.dataset.startswith("synthetic"):
             raise ValueError("pretraining: the data set is that of rendered faces already: choose pretraining=None")
         if self.pretraining is not None and self.network.weights is not None:
             raise ValueError(
