@@ -37,6 +37,7 @@ def test_every_picture_has_its_person_session_and_light(tree: Path) -> None:
         "person 2, session 1, picture 5",
     )
     assert faces.subset[:14].tolist() == [1, 1, 1, 1, 2, 3, 4] * 2
+    assert faces.session[:14].tolist() == [1] * 7 + [2] * 7
     assert faces.identity.bincount().tolist() == [14] * 99
     assert faces.azimuth.isnan().all()
     assert faces.name[13] == "person 1, session 2, picture 14"

@@ -20,7 +20,7 @@ from facelight_lab.landmarks.settings import Landmarks, Pretraining
 from facelight_lab.landmarks.training_light import TrainingLight
 from facelight_lab.recognition import competitors, networks
 from facelight_lab.recognition.networks import Network
-from facelight_lab.recognition.recognition import Recognition
+from facelight_lab.recognition.settings import Recognition
 
 PLAIN = Landmarks()
 NET = Network("resnet18_c4")

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelight.data import LitFaces, pie, yaleb
+from facelight.data import LitFaces, ar, pie, yaleb
+from facelight.data.ar import ArFaces
 from facelight.data.pie import PieFaces, PoseFaces
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
 from facelight_lab.recognition.protocols import Split, groups, leak, split, validation
@@ -57,6 +58,24 @@ def small_pie() -> PieFaces:
         flash=torch.tensor(flash),
         room_lights=torch.tensor(room),
         session=session,
+    )
+
+
+@pytest.fixture(scope="module")
+def small_ar() -> ArFaces:
+    """The columns of AR, with pictures of one pixel."""
+    shots = [ar.shot(number) for _ in range(ar.PEOPLE) for number in range(1, ar.SHOTS + 1)]
+    unknown = torch.full((len(shots),), float("nan"))
+    return ArFaces(
+        image=torch.zeros(len(shots), 1, 1, 1, dtype=torch.uint8),
+        identity=torch.arange(len(shots)) // ar.SHOTS,
+        azimuth=unknown,
+        elevation=unknown,
+        subset=torch.tensor([1 + ar.LIGHTS.index(light) for _, light in shots]),
+        name=tuple(map(str, range(len(shots)))),
+        source="small AR",
+        sha256="0" * 64,
+        session=torch.tensor([session for session, _ in shots]),
     )
 
 
@@ -178,6 +197,29 @@ def test_room_light(small_pie: PieFaces) -> None:
     assert len(held.train) == 68 * 17
 
 
+def test_even_light(small_ar: ArFaces) -> None:
+    parts = split(small_ar, "even light", 3)
+    assert same(parts, split(small_ar, "even light", 0))  # nothing is drawn
+    number = torch.arange(len(small_ar)) % 14 + 1  # of the picture, as the card has it
+    assert number[parts.train].unique().tolist() == [1, 2, 3, 4]
+    assert number[parts.test].unique().tolist() == [5, 6, 7, 12, 13, 14]
+    assert (len(parts.train), len(parts.test)) == (99 * 4, 99 * 6)
+    assert groups(small_ar)[:14].tolist() == [11, 11, 11, 11, 12, 13, 14, 21, 21, 21, 21, 22, 23, 24]
+    held = validation(small_ar, parts.train, "even light")
+    assert (len(held.train), len(held.test)) == (99 * 3, 99)
+
+
+def test_ar_has_no_directions_of_light(small_ar: ArFaces) -> None:
+    assert len(split(small_ar, "random").train) == 99 * 3
+    with pytest.raises(ValueError, match=r"small AR: .* only the protocol 'random' or 'even light' can be used"):
+        split(small_ar, "held-out lights")
+    with pytest.raises(ValueError, match=r"'even light': expected AR from facelight.data.ar.load\(\), got made up"):
+        split(every(3), "even light")
+    session_2 = small_ar.select(small_ar.session == 2)
+    with pytest.raises(ValueError, match="'even light': 0 pictures for training and 297 for testing"):
+        split(session_2, "even light")
+
+
 def test_random_split_of_pie(small_pie: PieFaces) -> None:
     parts = split(small_pie, "random", 1)
     assert small_pie.identity[parts.train].bincount().tolist() == [34] * 37 + [33] + [34] * 30
@@ -264,6 +306,11 @@ def test_counts_on_extended_yale_b(yaleb_root: Path) -> None:
     leaks = {protocol: leak(faces, part) for protocol, part in parts.items()}
     assert [leaks[p]["shared"] for p in OF_LIGHTS] == [1, 0, 0, 0]
     assert 20 < leaks["random"]["mean"] < leaks["subset 1"]["mean"] < leaks["one image"]["mean"] < 60
+
+
+@pytest.mark.realdata
+def test_counts_on_ar(ar_root: Path, small_ar: ArFaces) -> None:
+    assert same(split(ar.load(ar_root), "even light"), split(small_ar, "even light"))
 
 
 @pytest.mark.realdata

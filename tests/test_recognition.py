@@ -18,13 +18,15 @@ from torch import nn
 
 from facelight import train
 from facelight.data import LitFaces
+from facelight.data.ar import ArFaces
 from facelight.data.pie import PieFaces
 from facelight.data.yale_lights import YALE_LIGHTS, subset_of
 from facelight_lab import _code, experiments, fingerprints, results
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.recognition import competitors, networks, protocols, recognition, scoring
 from facelight_lab.recognition.networks import Network
-from facelight_lab.recognition.recognition import Recognition
+from facelight_lab.recognition.settings import Recognition
+from facelight_lab.stems import NORMALIZED
 from patience import python
 
 LIGHTS = ((0, 0), (5, 10), (-10, 0), (20, 10), (-25, 0), (35, 15), (-50, 0), (60, -20), (-70, 45), (85, 20), (110, 40))
@@ -263,6 +265,28 @@ def test_names_of_the_lights_are_those_of_the_files() -> None:
     assert {"+000+00", "+035-20", "-110+15", "+000+90", "+005+10"} <= set(names)
 
 
+def as_ar(faces: LitFaces, session: list[int], subset: list[int]) -> ArFaces:
+    columns = {f.name: getattr(faces, f.name) for f in dataclasses.fields(faces)}
+    unknown = torch.full((len(faces),), float("nan"))
+    columns |= {"azimuth": unknown, "elevation": unknown, "subset": torch.tensor(subset)}
+    return ArFaces(**columns, session=torch.tensor(session))
+
+
+def test_ar_is_counted_by_session_and_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = as_ar(made_up(((0, 0), (5, 0), (10, 0), (15, 0))), [1, 1, 2, 2] * 4, [1, 2, 1, 4] * 4)
+    assert scoring.lights(faces)[:4] == ["1 even", "1 left", "2 even", "2 both"]
+    monkeypatch.setattr(competitors, "recognize", lambda m, known, labels, asked: torch.full((len(asked),), 4))
+    config = Recognition("ar", "even light", size=SIZE, methods=("shifted nearest",))
+    found = recognition.measure(config, faces)
+    assert found["trained_on"] == 4
+    assert found["shifted nearest"] == {
+        "right": {"12": 1, "24": 1},
+        "count": {"12": 4, "24": 4},
+        "confused": {"4 for 3": 2, "4 for 8": 2, "4 for 20": 2},
+        "wrong": {"1 left": 3, "2 both": 3},
+    }
+
+
 def test_names_of_the_lights_of_pie() -> None:
     faces = made_up(((0, 0), (5, 0), (10, 0)))
     pie = as_pie(faces, "lights", [0, 7, 21] * 4, [5] * 12)
@@ -275,7 +299,7 @@ def test_names_of_the_lights_of_pie() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"dataset": "yale"}, ValueError, "dataset: expected one of 'yaleb', 'pie', 'synthetic', got 'yale'"),
+        ({"dataset": "yale"}, ValueError, "dataset: expected one of 'yaleb', 'pie', 'ar', 'synthetic', got 'yale'"),
         ({"protocol": "P1"}, ValueError, "protocol: expected one of 'random', 'subset 1', .*, got 'P1'"),
         ({"methods": ("nearest", "svm")}, ValueError, "methods: expected one of 'nearest', .*, got 'svm'"),
         ({"methods": ()}, ValueError, "methods, network: expected one of them: name methods or give a network"),
@@ -310,8 +334,8 @@ def test_no_run_twice(profile: str) -> None:
 def test_every_run_fits_its_data(profile: str) -> None:
     """Protocols, seeds and methods: LDA needs two pictures of someone; a seed stands only where something is drawn."""
     for run in recognition.configs(profile):
-        of_set = recognition.PIE_PROTOCOLS if run.dataset == "pie" else recognition.YALE_PROTOCOLS
-        assert run.protocol in of_set
+        others = {"pie": recognition.PIE_PROTOCOLS, "ar": (recognition.AR_PROTOCOL,)}
+        assert run.protocol in others.get(run.dataset, recognition.YALE_PROTOCOLS)
         assert run.seed in recognition.SEEDS
         assert run.seed == 0 or run.protocol in recognition.DRAWN or run.network is not None
         assert not ("lda" in run.methods and run.protocol in ("one image", "one flash"))
@@ -351,6 +375,38 @@ def test_laptop_covers_what_the_book_tells() -> None:
                    and r.protocol == "subset 1" and "window" in r.enhancer.settings}  # fmt: skip
         assert windows >= {(size, window) for size in ((96, 84), (128, 112)) for window in (5, 7, 9)}
     assert {"Input", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB", "Tan-Triggs", "local contrast"} <= set(recognition.FEW)
+
+
+def test_ar_has_the_methods_and_the_network_of_the_others() -> None:
+    runs = [run for run in recognition.configs("laptop") if run.dataset == "ar"]
+    assert {(run.protocol, run.size) for run in runs} == {("even light", (60, 43))}
+    classical = {run.enhancer: run.methods for run in runs if run.network is None and run.methods != ("kernel ridge",)}
+    assert [*classical] == [FAMILY[label] for label in recognition.FEW]
+    assert {*classical.values()} == {("nearest", "shifted nearest", "pca", "lda", "ridge", "lbp")}
+    assert sum(run.methods == ("kernel ridge",) for run in runs) == 1
+    trained = [run for run in runs if run.network is not None]
+    assert {run.network.recipe for run in trained} == {recognition.RECIPE}
+    seeds: dict[tuple, list[int]] = {}
+    for run in trained:
+        seeds.setdefault((run.enhancer, run.network.variant), []).append(run.seed)
+    assert {*seeds} == {(FAMILY[label], "linear") for label in ("Input", "Tan-Triggs", "local contrast")} | {
+        (Enhancer(), variant) for variant in recognition.BEYOND[1:]
+    }
+    assert all(found == [0, 1, 2] for found in seeds.values())
+
+
+def test_what_other_networks_are_compared_with_has_their_budget() -> None:
+    runs = recognition.configs("laptop")
+    filtered = [run for run in runs if run.enhancer == FAMILY["Tan-Triggs"] and run.network and run.dataset == "yaleb"]
+    (other,) = {run.network for run in filtered if run.protocol == "random"}
+    held = [run for run in filtered if run.protocol == "held-out lights"]
+    assert [(run.seed, run.network, run.size) for run in held] == [(s, other, recognition.SMALL) for s in (0, 1, 2)]
+    on_pie = [run for run in runs if run.dataset == "pie" and run.network]
+    plain = [run for run in on_pie if run.enhancer == Enhancer() and run.network.variant == "linear"]
+    assert [run.seed for run in plain] == [0, 1, 2]
+    for run in plain:  # one part less than each of the two others
+        assert replace(run, enhancer=FAMILY["local contrast"], methods=("kernel ridge",)) in on_pie
+        assert replace(run, network=replace(run.network, variant=NORMALIZED)) in on_pie
 
 
 def of_networks(profile: str = "laptop") -> list[Recognition]:
@@ -398,7 +454,8 @@ def test_networks_have_three_seeds_but_the_readings_one_in_laptop() -> None:
 def test_one_picture_each_is_seen_as_often_as_needed_for_the_running_statistics() -> None:
     """An epoch of 38 pictures is one step; batch normalization averages over more than a hundred."""
     one = [run.network for run in of_networks("laptop") if run.protocol == "one image"]
-    many = [run.network for run in of_networks("laptop") if run.protocol == "held-out lights"]
+    many = [run for run in of_networks("laptop") if run.protocol == "held-out lights"]
+    many = [run.network for run in many if run.enhancer != FAMILY["Tan-Triggs"]]
     many = [network for network in many if network.variant in recognition.FIRST_LAYERS]
     assert len(one) == len(many) > 0
     assert {network.recipe.epochs for network in one} == {400}

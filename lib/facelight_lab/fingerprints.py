@@ -267,8 +267,8 @@ def _judged(points: int) -> Values:
     """What is recorded of a tiny network in the lights of the experiment, added up; of five points the map's, too."""
     with in_double():
         scores, errors = elsewhere.asked(_tiny(points), _faces(points, 64))
-    told = [sum(map(sum, scores.values())), *sum(errors.values())]
-    return {"lights": _digits(told + ([sum(_mapped()["lights"])] if points == 5 else []))}
+    told = [sum(map(sum, scores.values())), *map(sum, zip(*errors.values(), strict=True))]
+    return {"lights": _digits(told + ([math.fsum(v or 0.0 for v in _mapped()["lights"])] if points == 5 else []))}
 
 
 def _toned(config: tone.Tone) -> Values:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facelight import _machine
-from facelight.data import pie, yaleb
+from facelight.data import ar, pie, yaleb
 from facelight.data.samples import LitFaces
 
 PIXELS_AT_ONCE = 2**20
@@ -47,5 +47,6 @@ def _resized(images: Tensor, size: tuple[int, int] | None) -> Tensor:
 
 
 def read(dataset: str) -> LitFaces:
-    """Extended Yale B ("yaleb") or CMU PIE ("pie")."""
-    return {"yaleb": yaleb, "pie": pie}[dataset].load()
+    """Extended Yale B ("yaleb"), CMU PIE ("pie") or AR ("ar")."""
+    loaders: dict[str, Callable[[], LitFaces]] = {"yaleb": yaleb.load, "pie": pie.load, "ar": ar.load}
+    return loaders[dataset]()

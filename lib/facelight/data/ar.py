@@ -7,10 +7,12 @@ other, seven of one session and seven of another, two weeks later.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from facelight import _check
 from facelight.data import _mat
@@ -36,16 +38,27 @@ def shot(number: int) -> tuple[int, str]:
     return 1 + (number - 1) // 7, LIGHTS[max(0, kind - 3)]
 
 
-def load(root: str | os.PathLike[str] | None = None) -> LitFaces:
+@dataclass(frozen=True)
+class ArFaces(LitFaces):
+    """AR: the columns of `LitFaces` and the session.
+
+    Args:
+        session: (N,), int64, 1 or 2.
+    """
+
+    session: Tensor
+
+
+def load(root: str | os.PathLike[str] | None = None) -> ArFaces:
     """The 1,386 gray pictures of 60x43 pixels.
 
     Args:
         root: directory that holds `AR`; default: see `facelight.data.sources.data_root`.
 
     Returns:
-        Image (1386, 1, 60, 43), identity 0 to 98; subset 1 to 4: even light (four expressions), light from the person's
-        left, right and both sides. Angles are not known: azimuth and elevation are NaN. Names are `person 1, session 2,
-        picture 8` and so on.
+        Image (1386, 1, 60, 43), identity 0 to 98; subset 1 to 4, `LIGHTS`: even light (four expressions), light
+        from the person's left, right and both sides. Angles are not known: azimuth and elevation are NaN. Names are
+        `person 1, session 2, picture 8` and so on.
 
     Raises:
         DataError: the file is missing, damaged, or holds something else.
@@ -57,7 +70,7 @@ def load(root: str | os.PathLike[str] | None = None) -> LitFaces:
     pictures = _read(path)
     shots = [shot(number) for _ in range(PEOPLE) for number in range(1, SHOTS + 1)]
     unknown = torch.full((len(shots),), float("nan"))
-    return LitFaces(
+    return ArFaces(
         image=torch.from_numpy(np.ascontiguousarray(pictures.transpose(2, 0, 1)))[:, None],
         identity=torch.arange(len(shots)) // SHOTS,
         azimuth=unknown,
@@ -69,6 +82,7 @@ def load(root: str | os.PathLike[str] | None = None) -> LitFaces:
         ),
         source="AR",
         sha256=sha256_of({path.name: path}),
+        session=torch.tensor([session for session, _ in shots]),
     )
 
 

@@ -23,6 +23,7 @@ from facelight_lab._code import code
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.recognition import networks, protocols, recognition, scoring
 from facelight_lab.recognition.networks import Network
+from facelight_lab.recognition.settings import DATASETS
 from facelight_lab.runs import RECORDING, Experiment, continued
 
 NAME = "embedding"
@@ -75,7 +76,7 @@ class Embedding:
     recipe: train.Recipe | None = None
 
     def __post_init__(self) -> None:
-        _check.one_of(self.dataset, recognition.DATASETS, "dataset")
+        _check.one_of(self.dataset, DATASETS, "dataset")
         _check.one_of(self.protocol, protocols.PROTOCOLS, "protocol")
         _check.one_of(self.part, PARTS, "part")
         _check.one_of(self.start, STARTS, "start")

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from facelight import _check
+from facelight.data.ar import ArFaces
 from facelight.data.pie import PieFaces, PoseFaces
 from facelight.data.samples import LitFaces
 
-PROTOCOLS = ("random", "subset 1", "held-out lights", "one image", "one flash", "room light")
+PROTOCOLS = ("random", "subset 1", "held-out lights", "one image", "one flash", "room light", "even light")
 SHARE = 0.2  # of pictures ("random") or lights ("held-out lights") that are for training
 FRONTAL = 27  # camera of "one flash"
 FLASHES = 21
+_OTHERS = {PieFaces: "'random', 'one flash' or 'room light'", ArFaces: "'random' or 'even light'"}  # without angles
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ def split(faces: LitFaces, protocol: str, seed: int = 0) -> Split:
       test (67 people instead of 68).
     - "room light": pictures with room lights and without a flash are for training, those with a flash and without room
       lights for testing, of all cameras and sessions. The seed does not matter.
+    - "even light": pictures of session 1 in even light, four expressions, are for training, those with light from one
+      side or both, of both sessions, for testing. The seed does not matter.
 
-    The first works with every set; the next three need the directions of the lights, which CMU PIE lacks; the last two
-    are for CMU PIE, as `facelight.data.pie.load` returns it.
+    The first works with every set; the next three need the directions of the lights, which CMU PIE and AR lack; the
+    next two are for CMU PIE, as `facelight.data.pie.load` returns it, the last for AR, see `facelight.data.ar.load`.
 
     Args:
         faces: N pictures.
@@ -68,6 +72,8 @@ def split(faces: LitFaces, protocol: str, seed: int = 0) -> Split:
     if protocol in ("one flash", "room light"):
         train, test = _of_pie(faces, protocol, seed)
         return _checked(faces, protocol, train.nonzero()[:, 0], test.nonzero()[:, 0])
+    if protocol == "even light":
+        return _checked(faces, protocol, *_of_ar(faces))
     generator, everything = torch.Generator().manual_seed(seed), torch.arange(len(faces))
     if protocol == "random":
         train = _some_of_each_person(faces, everything, SHARE, 5, generator)
@@ -110,7 +116,12 @@ def validation(faces: LitFaces, train: Tensor, protocol: str, seed: int = 0, sha
 
 
 def groups(faces: LitFaces) -> Tensor:
-    """What rates are reported by, (N,), int64: the camera for CMU PIE, the illumination subset for all others."""
+    """What rates are reported by, (N,), int64: the camera for CMU PIE, the illumination subset for all others.
+
+    For AR session and subset: 23 is session 2, light from the person's right.
+    """
+    if isinstance(faces, ArFaces):
+        return 10 * faces.session + faces.subset
     return faces.camera if isinstance(faces, PieFaces | PoseFaces) else faces.subset
 
 
@@ -161,9 +172,18 @@ def _of_pie(faces: LitFaces, protocol: str, seed: int) -> tuple[Tensor, Tensor]:
     return train, frontal & ~train & torch.isin(faces.identity, faces.identity[train])
 
 
+def _of_ar(faces: LitFaces) -> tuple[Tensor, Tensor]:
+    """Positions of the training and of the test pictures."""
+    if not isinstance(faces, ArFaces):
+        raise ValueError(f"protocol 'even light': expected AR from facelight.data.ar.load(), got {faces.source}")
+    even = faces.subset == 1
+    return (even & (faces.session == 1)).nonzero()[:, 0], (~even).nonzero()[:, 0]
+
+
 def _need_lights(faces: LitFaces) -> None:
     if bool((faces.azimuth.isnan() | faces.elevation.isnan()).any()):
-        others = "'random', 'one flash' or 'room light'" if isinstance(faces, PieFaces) else "'random'"
+        kind = next((kind for kind in _OTHERS if isinstance(faces, kind)), LitFaces)
+        others = _OTHERS.get(kind, "'random'")
         raise ValueError(
             f"{faces.source}: the directions of the lights are not known, only the protocol {others} can be used"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facelight import _check, train
+from facelight import train
 from facelight.data.samples import LitFaces
 from facelight_lab._code import code
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.pictures import in_parts, read
 from facelight_lab.recognition import competitors, networks, protocols, scoring
 from facelight_lab.recognition.networks import Network
+from facelight_lab.recognition.settings import Recognition
 from facelight_lab.runs import RECORDING, Experiment, continued
 from facelight_lab.stems import BOTH, LOCAL, NORMALIZED, OURS, ZERO_PADDED
 
 NAME = "recognition"
-DATASETS = ("yaleb", "pie", "synthetic")
 PEOPLE = 38  # rendered, as many as in Extended Yale B
 FEW_PEOPLE = 12
 SEEDS = (0, 1, 2)
 YALE_PROTOCOLS = ("random", "subset 1", "held-out lights", "one image")
 PIE_PROTOCOLS = ("random", "one flash", "room light")
+AR_PROTOCOL, AR_SIZE = "even light", (60, 43)
 DRAWN = ("random", "held-out lights", "one flash")  # protocols that depend on the seed
 FEW = ("Input", "CLAHE 40, OpenCV", "M-CLAHE 0.01, MATLAB", "Tan-Triggs", "local contrast")
 COMPARED = (
@@ -49,54 +50,11 @@ FROM_SCRATCH = {  # size and recipe in `laptop`; nothing normalizes VGG16's last
 }
 
 
-@dataclass(frozen=True)
-class Recognition:
-    """Train on some pictures, name the others.
-
-    A picture is resized, bilinearly with antialiasing, rounded to gray levels, and only then enhanced.
-
-    Args:
-        dataset: "yaleb", "pie" or "synthetic", rendered faces under the lights of Extended Yale B.
-        protocol: who is trained on and who is tested, see `protocols.split`.
-        enhancer: with its settings.
-        seed: of the split and, for a network, of weights, batches and changes.
-        size: (H, W) of the pictures that are enhanced and compared.
-        methods: of `competitors.METHODS`; with a network none, or "kernel ridge".
-        network: what is trained. "kernel ridge" beside it sees the same pictures without the enhancer, and its values
-            are added to the network's probabilities.
-    """
-
-    dataset: str = "yaleb"
-    protocol: str = "random"
-    enhancer: Enhancer = field(default_factory=Enhancer)
-    seed: int = 0
-    size: tuple[int, int] = (96, 84)
-    methods: tuple[str, ...] = ()
-    network: Network | None = None
-
-    def __post_init__(self) -> None:
-        _check.one_of(self.dataset, DATASETS, "dataset")
-        _check.one_of(self.protocol, protocols.PROTOCOLS, "protocol")
-        for method in self.methods:
-            _check.one_of(method, tuple(competitors.METHODS), "methods")
-        if not isinstance(self.enhancer, Enhancer):
-            raise TypeError(f"enhancer: expected an Enhancer, got {self.enhancer!r}: write Enhancer({self.enhancer!r})")
-        if not self.methods and self.network is None:
-            raise ValueError("methods, network: expected one of them: name methods or give a network")
-        if self.network is not None and self.methods not in ((), ("kernel ridge",)):
-            raise ValueError(f"methods: expected none, or only 'kernel ridge', beside a network, got {self.methods}")
-
-    @property
-    def device(self) -> str:
-        """Where the run takes place; not part of what identifies it."""
-        return "cpu" if self.network is None else train.best_device()
-
-
 def measure(config: Recognition, faces: LitFaces, place: Path | None = None) -> dict[str, Any]:
     """What is recorded of a run.
 
     For each method (`network` for a network, `network + kernel ridge` for the sum) `right` and `count`: pictures
-    recognized and tested in each group, the illumination subsets or, of CMU PIE, the cameras; and `confused`, the five
+    recognized and tested in each group, see `protocols.groups`; and `confused`, the five
     most frequent mistakes. For a network also the training curve; for it and for the methods in `BY_LIGHT` `wrong`, how
     many pictures failed under each light.
 
@@ -149,7 +107,7 @@ def configs(profile: str) -> list[Recognition]:
     if profile == "book":
         return list(_small())
     without = [*_classical(), *_windows(), *_offsets(), *_patterns()]
-    return [*without, *_networks(), *_on_pie(), *_paper(profile), *_readings(profile), *_beyond()]
+    return [*without, *_networks(), *_on_pie(), *_paper(profile), *_readings(profile), *_beyond(), *_on_ar()]
 
 
 def _small() -> Iterable[Recognition]:
@@ -224,17 +182,32 @@ def _networks() -> Iterable[Recognition]:
 
 
 def _beyond() -> Iterable[Recognition]:
-    """First layers that ignore the light, with the budget of the others."""
+    """First layers that ignore the light, with the budget of the others; and a filter where lights are held out."""
     for seed, protocol, variant in product(SEEDS, YALE_PROTOCOLS[:3], BEYOND):
         yield Recognition("yaleb", protocol, Enhancer(), seed, SMALL, network=_network(variant))
+    for seed in SEEDS:
+        yield Recognition("yaleb", "held-out lights", FAMILY["Tan-Triggs"], seed, SMALL, network=_network("linear"))
 
 
 def _on_pie() -> Iterable[Recognition]:
-    """The small network on CMU PIE: behind an enhancer, and with kernel ridge; and with a first layer instead."""
+    """The small network on CMU PIE: behind an enhancer, and with kernel ridge; with a first layer instead; plain."""
     network = Network("resnet18_c4", label_smoothing=0.1, flip_test=True, recipe=RECIPE)
     for seed in SEEDS:
         yield Recognition("pie", "random", FAMILY["local contrast"], seed, (64, 64), ("kernel ridge",), network)
-        yield Recognition("pie", "random", Enhancer(), seed, (64, 64), network=replace(network, variant=NORMALIZED))
+        for variant in (NORMALIZED, "linear"):
+            yield Recognition("pie", "random", Enhancer(), seed, (64, 64), network=replace(network, variant=variant))
+
+
+def _on_ar() -> Iterable[Recognition]:
+    """AR, from even light to light from the sides: classical methods, and the network with the budget of the others."""
+    for label in FEW:
+        methods = _methods(AR_PROTOCOL, patterns=True)
+        yield Recognition("ar", AR_PROTOCOL, FAMILY[label], 0, AR_SIZE, methods)
+    yield Recognition("ar", AR_PROTOCOL, Enhancer(), 0, AR_SIZE, ("kernel ridge",))
+    kinds = [(FAMILY[label], _network("linear")) for label in ("Input", "Tan-Triggs", "local contrast")]
+    kinds += [(Enhancer(), _network(variant)) for variant in BEYOND[1:]]
+    for seed, (enhancer, network) in product(SEEDS, kinds):
+        yield Recognition("ar", AR_PROTOCOL, enhancer, seed, AR_SIZE, network=network)
 
 
 def _network(variant: str) -> Network:

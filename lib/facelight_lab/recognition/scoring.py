@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from facelight.data import ar
 from facelight.data.pie import PieFaces
 from facelight.data.samples import LitFaces
 from facelight_lab.recognition import protocols
@@ -36,7 +37,13 @@ def counted(asked: LitFaces, pred: Tensor, *, by_light: bool) -> dict[str, Any]:
 
 
 def lights(faces: LitFaces) -> list[str]:
-    """The light of each picture: "+035-20", azimuth and elevation in degrees; of CMU PIE session and flash."""
+    """The light of each picture: "+035-20", azimuth and elevation in degrees; of CMU PIE session and flash.
+
+    Of AR session and side, "2 left".
+    """
     if isinstance(faces, PieFaces):
         return [f"{session} {flash:02d}" for session, flash in zip(faces.session, faces.flash.tolist(), strict=True)]
+    if isinstance(faces, ar.ArFaces):
+        pairs = zip(faces.session.tolist(), faces.subset.tolist(), strict=True)
+        return [f"{session} {ar.LIGHTS[subset - 1]}" for session, subset in pairs]
     return [f"{a:+04.0f}{e:+03.0f}" for a, e in zip(faces.azimuth.tolist(), faces.elevation.tolist(), strict=True)]
