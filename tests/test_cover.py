@@ -27,9 +27,12 @@ def test_five_lines_put_the_layer_into_a_network() -> None:
     assert (bright - dark).abs().max() < 0.05 * bright.abs().max()  # the light is out of the first layer
 
 
-def test_every_finding_leads_to_its_evidence() -> None:
+def test_every_finding_leads_to_its_picture() -> None:
     found = re.search(r"^## What was found\n(.*?)^## ", COVER, re.M | re.S)
     assert found is not None
     findings = re.split(r"^- ", found[1], flags=re.M)[1:]
     assert len(findings) == 5
-    assert all(re.search(r"\{numref\}`fig-|\]\(\d\d_\w+\.md", text) for text in findings)
+    pictures = [re.findall(r"\(\{numref\}`(fig-[\w-]+)`\)", text) for text in findings]
+    assert [len(names) for names in pictures] == [1] * 5
+    chapters = "\n".join(path.read_text() for path in BOOK.glob("[0-9]*.md"))
+    assert all(re.search(rf"^\s*:?name: {name}$", chapters, re.M) for (name,) in pictures)
