@@ -174,7 +174,7 @@ def test_an_interruption_changes_nothing(when: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "yale"}, "dataset: expected one of 'yaleb', 'pie', 'synthetic', got 'yale'"),
+        ({"dataset": "yale"}, "dataset: expected one of 'yaleb', 'pie', 'ar', 'synthetic', got 'yale'"),
         ({"protocol": "P2"}, "protocol: expected one of"),
         ({"part": "train"}, "part: expected one of 'test', 'validation', got 'train'"),
         ({"start": "imagenet"}, "start: expected one of 'people', 'lights', 'random', got 'imagenet'"),
