@@ -78,6 +78,11 @@ run: request setup ## run a chapter, all its pages, with a profile: make run CH=
 	@mkdir -p _build/runs
 	$(foreach NB,$(NOTEBOOK),$(BIN)/papermill $(NB) _build/runs/$(basename $(notdir $(NB)))-$(PROFILE).ipynb --cwd notebooks --log-output -p PROFILE $(PROFILE) &&) true
 
+print: book ## the whole book on one page, to print or to save as PDF: _build/singlehtml/index.html
+	@echo "== Putting the whole book on one page"
+	$(BIN)/jupyter-book build . --builder singlehtml -n -W --keep-going
+	@echo "== The page lies at $(CURDIR)/_build/singlehtml/index.html: a browser prints it, or saves it as PDF"
+
 serve: ## show the rendered book at http://127.0.0.1:8000
 	@test -d _build/html || { echo "there is no rendered book yet: make book"; exit 1; }
 	"$(PYTHON)" -m http.server --bind 127.0.0.1 --directory _build/html 8000
@@ -94,4 +99,4 @@ release: setup ## change the version everywhere, in one commit: make release VER
 clean: ## remove what was built (not .venv)
 	rm -rf _build build .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: again help request setup book test test-browser check notebooks accept run serve linkcheck lock release clean
+.PHONY: again help request setup book test test-browser check notebooks accept run print serve linkcheck lock release clean

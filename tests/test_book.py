@@ -185,7 +185,19 @@ def test_workflows_run_every_python_that_the_package_names(name, job):
 
 def test_make_help_lists_every_target():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ["help", "check", "accept", "notebooks", "run", "serve", "linkcheck", "clean", "book", "test"]:
+    for target in [
+        "help",
+        "check",
+        "accept",
+        "notebooks",
+        "run",
+        "print",
+        "serve",
+        "linkcheck",
+        "clean",
+        "book",
+        "test",
+    ]:
         assert re.search(rf"make {target}\b", listed), target
 
 

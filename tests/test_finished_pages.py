@@ -11,6 +11,8 @@ import mathematics
 import pytest
 import yaml
 from pybtex.database import parse_string
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -79,13 +81,44 @@ def test_summaries_and_lists_say_what_they_are():
 def test_a_text_that_is_not_english_says_its_language():
     menu = '<a class="current" href="#">\n Підсумок\n </a><span class="doc">Підсумок</span><p>Підсумок року</p>'
     page = f'<html lang="en"><nav>{menu}</nav><article class="bd"><p>Текст</p></article></html>'
-    done = finish.languages(page, "uk", {"Підсумок": "uk"})
+    done = finish.titled(page, {"Підсумок": "uk"})
     assert '<html lang="en">' in done
-    assert '<article lang="uk" class="bd">' in done
     assert done.count('<span lang="uk">Підсумок</span>') == 2
     assert "<p>Підсумок року</p>" in done
-    assert finish.languages(done, "uk", {"Підсумок": "uk"}) == done
-    assert finish.languages(page, "", {}) == page
+    assert finish.titled(done, {"Підсумок": "uk"}) == done
+    assert finish.titled(page, {}) == page
+
+
+PAGES = {
+    "book/index.md": "# Cover\n\n[There](next.md), [the figure](#fig-a).\n\n```{toctree}\nnext\n```\n",
+    "book/next.md": "---\nlang: uk\n---\n\n# Підсумок\n\n## Далі\n\n"
+    "```{figure} a.svg\n:name: fig-a\n\nПідпис.\n```\n\n```{figure} a.svg\n```\n",
+    "book/a.svg": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 232 64"></svg>',
+    "conf.py": "import sys\nextensions = ['myst_parser', 'finish']\nroot_doc = 'book/index'\n",
+}
+
+
+@pytest.mark.parametrize(("builder", "place"), [("html", "book/next.html"), ("singlehtml", "index.html")])
+def test_links_and_pictures_of_pages_and_of_the_whole_book_on_one_page_are_right(tmp_path, builder, place):
+    for name, text in PAGES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    out = tmp_path / "out"
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(tmp_path, tmp_path, out, tmp_path / "trees", builder, warningiserror=True, status=None)
+        app.build()
+    page = (out / place).read_text()
+    sources = re.findall(r'(?:src|<link rel="stylesheet"[^>]* href)="([^":?]+)', page)
+    assert sum(source.endswith("a.svg") for source in sources) == 2
+    assert len(sources) > 4
+    assert [source for source in sources if not (out / place).parent.joinpath(source).is_file()] == []
+    assert page.count('lang="uk"') >= 2  # the two headings have a section each
+    assert re.search(r'<section[^>]*lang="uk"[^>]*>\s*<h[12]>Підсумок', page)
+    assert ("loading=" in page) == (builder == "html")  # a printer waits for no picture
+    if builder == "singlehtml":
+        links, anchors = re.findall(r'href="#([^"]+)"', page), re.findall(r'id="([^"]+)"', page)
+        assert {"fig-a", "document-book/next"} <= set(links) <= set(anchors)
+        assert not (out / "book" / "index.html").exists()
 
 
 def test_the_theme_is_chosen_before_the_page_is_drawn():

@@ -2,7 +2,7 @@
 
 Pictures get their size and wait until they are near the screen; icons are drawn in the page instead of by a script of
 1.5 MB; scripts that no page needs are not loaded; lists, buttons and summaries say what they are; a text that is not
-English says its language.
+English says its language. The whole book on one page (builder "singlehtml") lies where its links are right.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import imagesize
+from docutils import nodes
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -84,8 +85,8 @@ def size(picture: Path) -> tuple[int, int]:
     return round(width), round(height)
 
 
-def images(page: str, folder: Path) -> str:
-    """Give pictures their size; all but the first of the article load when they come near the screen."""
+def images(page: str, folder: Path, *, lazy: bool = True) -> str:
+    """Give pictures their size; all but the first of the article load when they come near the screen, if `lazy`."""
     article = page.find("<article")
     first = page.find("<img", max(article, 0))
 
@@ -99,7 +100,7 @@ def images(page: str, folder: Path) -> str:
                 width, height = int(given[0]), round(int(given[0]) * height / width)
             tag = re.sub(r'\s(width|height)="[^"]*"', "", tag)
             words += [f'width="{width}"', f'height="{height}"']
-        if match.start() > first > article and "loading" not in has:
+        if lazy and match.start() > first > article and "loading" not in has:
             words += ['loading="lazy"', 'decoding="async"']
         return re.sub(r"\s*/?>$", "", tag) + "".join(f" {word}" for word in words) + "/>"
 
@@ -132,16 +133,20 @@ def theme(page: str) -> str:
     return page.replace('data-default-mode=""', 'data-default-mode="auto"')
 
 
-def languages(page: str, own: str, titles: dict[str, str]) -> str:
-    """Say the language of what is not English: the text of the page, and the titles of other pages in its menus.
+def language(app: Any, document: nodes.document) -> None:
+    """Say the language of a text that begins with `lang: uk`: docutils writes the class as `lang="uk"`."""
+    if lang := app.env.metadata[app.env.docname].get("lang"):
+        for section in document.findall(nodes.section):
+            section["classes"].append(f"language-{lang}")
+
+
+def titled(page: str, titles: dict[str, str]) -> str:
+    """Say the language of titles that are not English, in menus and links.
 
     Args:
         page: HTML.
-        own: the language of its text, such as "uk"; "" for English.
-        titles: title of a page -> its language.
+        titles: title of a page -> its language, such as "uk".
     """
-    if own:
-        page = re.sub(r"<article\b(?![^>]*\blang=)", f'<article lang="{own}"', page, count=1)
     for title, lang in titles.items():
         text = re.escape(html.escape(title, quote=False))
         inside = rf"(<(?:a|p|span)\b(?![^>]*\blang=)[^>]*>\s*)({text})(?=\s*</(?:a|p|span)>)"
@@ -149,11 +154,26 @@ def languages(page: str, own: str, titles: dict[str, str]) -> str:
     return page
 
 
+def one_page(root: Path, name: str) -> None:
+    """Put the whole book on one page where it belongs: Sphinx writes it below a folder and links as if it were not.
+
+    Args:
+        root: the folder of the output.
+        name: of the first page, such as "book/index".
+    """
+    text = (root / f"{name}.html").read_text(encoding="utf-8")
+    (root / f"{name}.html").unlink()
+    (root / "index.html").write_text(text.replace(f'href="{name}.html#', 'href="#'), encoding="utf-8")
+
+
 def finish(app: Any, exception: Exception | None) -> None:
     """Finish every page that is not finished."""
     if exception is not None or app.builder.format != "html":
         return
     root = Path(app.outdir)
+    single = app.builder.name == "singlehtml"
+    if single:
+        one_page(root, app.config.root_doc)
     library = root / "_static" / "scripts" / "fontawesome.js"
     spoken = {name: meta["lang"] for name, meta in app.env.metadata.items() if "lang" in meta}
     titles = {app.env.titles[name].astext(): lang for name, lang in spoken.items()}
@@ -162,17 +182,18 @@ def finish(app: Any, exception: Exception | None) -> None:
             continue
         before = path.read_text(encoding="utf-8")
         try:
-            after = images(icons(scripts(before, path.name == "search.html"), library), path.parent)
+            after = icons(scripts(before, path.name == "search.html"), library)
+            after = images(after, path.parent, lazy=not single)
         except (OSError, ValueError) as error:
             logger.warning("%s: %s", path.relative_to(root), error)
             continue
-        own = spoken.get(path.relative_to(root).with_suffix("").as_posix(), "")
-        after = languages(theme(names(after)), own, titles)
+        after = titled(theme(names(after)), titles)
         if after != before:
             path.write_text(after, encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx, after everything that still writes pages."""
+    app.connect("doctree-read", language, priority=900)
     app.connect("build-finished", finish, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
