@@ -32,8 +32,10 @@ NUMBER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 MORE = ("more than", "over", "above", "at least", "up from", "not below", "понад", "більш ніж", "не менш ніж")
-LESS = ("less than", "fewer than", "under", "below", "at most", "within", "no more than", "not above")
-LESS += ("менш ніж", "не більш ніж")
+LESS = (
+    *("less than", "fewer than", "under", "below", "at most", "within", "no more than", "not above"),
+    *("менш ніж", "не більш ніж"),
+)
 ABOUT = ("about", "nearly", "almost", "some", "roughly", "around", "приблизно в", "приблизно", "близько", "майже")
 # Ukrainian words that are numbers. They have too many endings to be compared: a page writes digits instead.
 UKRAINIAN = re.compile(
