@@ -200,3 +200,15 @@ def test_an_enhancer_that_changes_shows():
 def replace_enhancer(gamma: float):
     config = experiments.module("nearest").configs("book")[0]
     return replace(config, enhancer=Enhancer("gamma", {"gamma": gamma}))
+
+
+def test_a_deep_network_is_compared_as_far_as_its_numbers_are_certain():
+    """Three pictures behind fifty layers of normalization: the first loss is certain, the third is not."""
+    deep, shallow = (Recognition(network=Network(body)) for body in ("resnet50", "resnet18_c4"))
+    today, doubt = fingerprints.of("recognition", deep), fingerprints.doubt("recognition", deep)
+    assert doubt["steps"][0] < 1e-9 < results.numerics.CLOSE < doubt["steps"][2]
+    first, second, third = today["steps"]
+    assert results.differences(today | {"steps": [first, second, third + doubt["steps"][2]]}, today, doubt) == []
+    assert results.differences(today | {"steps": [first + 1e-4, second, third]}, today, doubt) == ["steps"]
+    assert max(fingerprints.doubt("recognition", shallow)["steps"]) < 1e-9
+    assert fingerprints.doubt("landmarks", None) == {}

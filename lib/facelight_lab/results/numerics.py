@@ -14,21 +14,30 @@ LEVELS = 0.05
 Numbers = Sequence[float | None]
 
 
-def differences(recorded: Mapping[str, Numbers], today: Mapping[str, Numbers]) -> list[str]:
+def differences(
+    recorded: Mapping[str, Numbers], today: Mapping[str, Numbers], doubt: Mapping[str, Sequence[float]] | None = None
+) -> list[str]:
     """Names of the parts in which two fingerprints differ.
+
+    Args:
+        recorded, today: the fingerprints.
+        doubt: how uncertain numbers of some parts are, see `fingerprints.doubt`; a hundred times that is allowed.
 
     >>> differences({"steps": [1.0, 2.0]}, {"steps": [1.0, 2.1]})
     ['steps']
+    >>> differences({"steps": [1.0, 2.0]}, {"steps": [1.0, 2.1]}, {"steps": [0.0, 0.01]})
+    []
     """
     names = sorted({*recorded, *today})
-    return [name for name in names if not _alike(name, recorded.get(name), today.get(name))]
+    return [name for name in names if not _alike(name, recorded.get(name), today.get(name), (doubt or {}).get(name))]
 
 
-def _alike(name: str, a: Numbers | None, b: Numbers | None) -> bool:
+def _alike(name: str, a: Numbers | None, b: Numbers | None, doubt: Sequence[float] | None) -> bool:
     if a is None or b is None or len(a) != len(b):
         return False
     relative, absolute = (0.0, LEVELS) if name == "enhancer" else (CLOSE, CLOSE)
-    pairs = zip(a, b, strict=True)
+    triples = zip(a, b, doubt or [0.0] * len(a), strict=True)
     return all(
-        x is y if x is None or y is None else math.isclose(x, y, rel_tol=relative, abs_tol=absolute) for x, y in pairs
+        x is y if x is None or y is None else math.isclose(x, y, rel_tol=relative, abs_tol=max(absolute, 100 * unsure))
+        for x, y, unsure in triples
     )
