@@ -15,7 +15,7 @@ from skimage import data, exposure
 from torch import Tensor
 
 from facelight import enhance
-from facelight.enhance import _clipping, _grid, _levels, _refill
+from facelight.enhance import _clipping, _grid, _levels, _levels_torch, _refill
 
 ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 gray levels
 
@@ -118,7 +118,7 @@ def test_many_images_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     whole = enhance.clahe(x, 3.0, (4, 3))
     (gradient,) = torch.autograd.grad(whole.square().sum(), x)
     monkeypatch.setattr(enhance.adaptive, "_TILES_AT_ONCE", 24)
-    monkeypatch.setattr(_levels, "_PIXELS_AT_ONCE", 100)
+    monkeypatch.setattr(_levels_torch, "_PIXELS_AT_ONCE", 100)
     parts = enhance.clahe(x, 3.0, (4, 3))
     assert torch.equal(whole, parts)
     assert torch.allclose(gradient, torch.autograd.grad(parts.square().sum(), x)[0], atol=1e-4)

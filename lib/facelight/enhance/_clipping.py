@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from facelight._graph import recording
-from facelight.enhance import _refill
-from facelight.enhance._levels import BINS
+from facelight.enhance import _refill, paths
+from facelight.enhance._levels import BINS, first_derivative
+from facelight.enhance._levels_torch import wide
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -37,6 +38,26 @@ def straight_through(exact: Tensor, smooth: Tensor) -> Tensor:
     return _StraightThrough.apply(exact, smooth)
 
 
+class _OpenCV(torch.autograd.Function):
+    """OpenCV's exact tables with the derivative of the continuous ones, as compiled loops."""
+
+    @staticmethod
+    def forward(counts: Tensor, limit: Tensor, pixels: int) -> Tensor:
+        return paths.loops("_clipping_numba").opencv_tables(counts, limit.floor().to(counts), pixels)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        counts, limit, ctx.pixels = inputs
+        ctx.save_for_backward(counts, limit)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        counts, limit = ctx.saved_tensors
+        loops = paths.loops("_clipping_numba")
+        to_counts, to_limit = loops.opencv_derivative(counts, limit.to(counts), ctx.pixels, gradient)
+        return first_derivative(to_counts, gradient), first_derivative(to_limit.to(limit.dtype), gradient), None
+
+
 def largest_count(clip_limit: Tensor, pixels: int, convention: str) -> Tensor:
     """The continuous count a at which bins are clipped, `clip_count` without its rounding; `pixels` if switched off.
 
@@ -55,6 +76,8 @@ def tables(counts: Tensor, limit: Tensor, pixels: int, convention: str, exact: b
     """
     if not exact:
         return smooth_tables(counts, limit.to(counts), pixels, convention)
+    if convention == "opencv" and paths.compiled(counts):
+        return _OpenCV.apply(counts, limit, pixels)
     with torch.no_grad():
         if convention == "opencv":
             out = opencv_tables(counts, limit.floor().to(counts), pixels)
@@ -86,7 +109,7 @@ def opencv_tables(counts: Tensor, limit: Tensor, pixels: int) -> Tensor:
     Soft histograms have a fraction of a pixel left over; it is spread evenly, so that white stays white.
     """
     clipped = torch.minimum(counts, limit)
-    excess = (counts - clipped).sum(-1, keepdim=True)
+    excess = (counts - clipped).sum(-1, keepdim=True, dtype=wide(counts)).to(counts.dtype)  # without an error of its own
     share = (excess / BINS).floor()
     left = excess - share * BINS
     whole = left.floor()
@@ -106,6 +129,9 @@ def matlab_tables(counts: Tensor, limit: Tensor, pixels: int) -> Tensor:
     """
     least = -(-pixels // BINS)
     limit = torch.where(limit >= least, limit.clamp(max=pixels), least)
+    if paths.compiled(counts):
+        loops = paths.loops("_clipping_numba")
+        return loops.matlab_tables(counts.round().int(), limit.int(), pixels).to(counts.dtype)
     filled = _refill.clip_histogram(counts.round().int().cpu(), limit.int().cpu()).to(counts.device)
     return (filled.cumsum(-1, dtype=torch.float64) * (BINS - 1) / pixels).to(counts.dtype)
 

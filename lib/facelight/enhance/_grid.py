@@ -39,13 +39,14 @@ class Axis:
         position = position % period
         return torch.minimum(position, period - self.mirror - position).clamp(0, self.length - 1)
 
-    def neighbors(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """For each pixel the tile before it, from -1, and the weight of the next one, in OpenCV's single precision."""
+    def neighbors(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """For each pixel the tiles before and behind it, and the weight of the latter, in OpenCV's single precision."""
         position = torch.arange(self.length, dtype=torch.float32, device=device) + self.before
         inverse = 1.0 / torch.tensor(float(self.size), dtype=torch.float32, device=device)
         position = position * inverse - torch.tensor(self.center / self.size, dtype=torch.float32, device=device)
         before = position.floor()
-        return before.int(), position - before
+        tile = before.int()
+        return tile.clamp(0, self.tiles - 1), (tile + 1).clamp(max=self.tiles - 1), position - before
 
 
 def tile_axes(height: int, width: int, grid_size: tuple[int, int], convention: str) -> tuple[Axis, Axis]:
@@ -85,16 +86,9 @@ def tile_place(number: int, axes: tuple[Axis, Axis], device: torch.device) -> Pl
 
 
 def blend_place(number: int, axes: tuple[Axis, Axis], device: torch.device) -> tuple[Place, Blend]:
-    """Which four of the `bordered` tables each pixel lies between, and their weights."""
-    (row, down), (column, across) = (axis.neighbors(device) for axis in axes)
-    stride = axes[1].tiles + 2
-    images = torch.arange(number, dtype=torch.int32, device=device) * (axes[0].tiles + 2)
-    line = (images[:, None] + row + 1).view(-1, 1) * stride
-    return Place(line, column + 1), Blend(down.repeat(number)[:, None], across, stride)
-
-
-def bordered(tables: Tensor, axes: tuple[Axis, Axis]) -> Tensor:
-    """Tables (N * rows * columns, 256) with the outer tiles repeated once around, flat again."""
-    rows, columns = (torch.arange(-1, a.tiles + 1, device=tables.device).clamp(0, a.tiles - 1) for a in axes)
-    grid = tables.view(-1, axes[0].tiles, axes[1].tiles, tables.shape[-1])
-    return grid.index_select(1, rows).index_select(2, columns).flatten(0, 2)
+    """Which four tables each pixel lies between, and their weights; outside of the outer centers, twice the same."""
+    (first, second, down), (left, right, across) = (axis.neighbors(device) for axis in axes)
+    images = torch.arange(number, dtype=torch.int32, device=device)[:, None] * axes[0].tiles
+    line = (images + first).view(-1, 1) * axes[1].tiles
+    below = (second - first).repeat(number)[:, None] * axes[1].tiles
+    return Place(line, left), Blend(below, right - left, down.repeat(number)[:, None], across)

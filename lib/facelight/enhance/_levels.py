@@ -4,11 +4,14 @@ A gray level v in [0, 255] lies between the levels k and k + 1, v = k + f. It co
 and it is mapped to (1 - f) T(k) + f T(k + 1). Each is piecewise linear in v. At a whole level the derivative is the
 mean of the slopes to its left and right, which is what central differences give there. There are first derivatives
 only, in reverse mode.
+
+What is computed for each pixel is written twice: `_levels_torch` in PyTorch's operations, for every device, and
+`_levels_numba` as compiled loops, for CPUs. `paths` says which of them runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,10 +19,9 @@ from torch import Tensor
 
 from facelight import _check
 from facelight._graph import recording
+from facelight.enhance import _levels_torch, paths
+from facelight.enhance._levels_torch import BINS
 from facelight.enhance._places import Blend, Place
-
-BINS = 256
-_PIXELS_AT_ONCE = 2**17  # on a CPU, so that what is computed on the way stays in the cache
 
 
 def gray_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
@@ -30,18 +32,22 @@ def gray_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
     `readable`, counts as black, so that it cannot become an index; `pictures` puts it back.
     """
     kind = torch.float64 if x.dtype == torch.float64 and not exact else torch.float32
-    levels = x.to(kind).flatten(0, -3) * (BINS - 1)
+    x = x.to(kind).flatten(0, -3)
+    if paths.compiled(x):
+        levels, between = _Levels.apply(x)
+        return levels, bool(between)
+    levels = x * (BINS - 1)
     levels = levels if _check.readable(x) else levels.nan_to_num(nan=0.0)
     between = _some_between(levels)
     if between:
-        levels = whole_levels(levels, 512 * torch.finfo(kind).eps)
+        levels = whole_levels(levels, _levels_torch.nearly(kind))
         between = _some_between(levels)
     return levels, between
 
 
 def pictures(levels: Tensor, x: Tensor) -> Tensor:
-    """Levels in the order of the pixels of x as images of its shape and type; NaN where x is NaN."""
-    out = (levels / (BINS - 1)).to(x.dtype).view(x.shape)
+    """Levels in the order of the pixels of x as images of its shape and type; NaN where x is. They are overwritten."""
+    out = levels.div_(BINS - 1).to(x.dtype).view(x.shape)
     return out if _check.readable(x) else torch.where(x.isnan(), x.detach(), out)
 
 
@@ -73,10 +79,16 @@ def look_up(
 ) -> Tensor:
     """Lines of gray levels (L, W) through tables (number, 256), or through four of them, blended bilinearly.
 
+    The levels may be overwritten where no derivative is asked for: they are not to be used any more.
+
     `rounding` makes gray levels of the entries of the tables; the derivative is that without it. Each result is then
     moved by 1/4096 of the way to the nearest whole level: one half-way between two levels could otherwise be rounded
     up or down later, after a division by 255 and a multiplication by it.
     """
+    if paths.compiled(levels) and not (torch.is_grad_enabled() and (levels.requires_grad or tables.requires_grad)):
+        entries = rounding(tables) if rounding else tables
+        settled = rounding is not None
+        return paths.of(levels).blended(levels, entries, place, blend, between, settled, out=levels)
     return _run(_LookUp, levels, tables, place, blend, between, rounding)
 
 
@@ -91,19 +103,26 @@ def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     return function.apply(*inputs)
 
 
+class _Levels(torch.autograd.Function):
+    """The compiled half of `gray_levels`."""
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        return paths.of(x).gray_levels(x, _levels_torch.nearly(x.dtype))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> Tensor:
+        return gradient * (BINS - 1)
+
+
 class _Histograms(torch.autograd.Function):
     @staticmethod
     def forward(levels: Tensor, place: Place, number: int, between: bool) -> Tensor:
-        counts = levels.new_zeros(number * BINS + 1)  # white has nothing to put into the bin above its own
-        for lines in _parts(levels):
-            level, fraction = _split(levels[lines])
-            bins = _index(level, place, lines, BINS).long().flatten()
-            if between:
-                counts.scatter_add_(0, bins, 1 - fraction.flatten())
-                counts[1:].scatter_add_(0, bins, fraction.flatten())
-            else:
-                counts.scatter_add_(0, bins, counts.new_ones(1).expand(bins.shape))
-        return counts[:-1].view(number, BINS)
+        return paths.of(levels).count(levels, place, number, between)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -114,12 +133,8 @@ class _Histograms(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (levels,) = ctx.saved_tensors
         with torch.no_grad():
-            slopes = _slopes(gradient)
-            out = torch.empty_like(levels)
-            for lines in _parts(levels):
-                step = _half_steps(levels[lines], ctx.between)
-                out[lines] = _pick(slopes, _index(step, ctx.place, lines, 2 * BINS))
-        return _refusing_more(out, gradient), None, None, None
+            out = paths.of(levels).slopes(levels, gradient, None, ctx.place, None, ctx.between)
+        return first_derivative(out, gradient), None, None, None
 
 
 class _LookUp(torch.autograd.Function):
@@ -132,19 +147,8 @@ class _LookUp(torch.autograd.Function):
         between: bool,
         rounding: Callable[[Tensor], Tensor] | None,
     ) -> Tensor:
-        flat = (rounding(tables) if rounding else tables.contiguous()).view(-1)
-        rises = torch.diff(flat, append=flat[-1:])
-        out = torch.empty_like(levels)
-        for lines in _parts(levels):
-            level, fraction = _split(levels[lines])
-            index = _index(level, place, lines, BINS)
-            value = _blended(flat, index, blend, lines, BINS)
-            if between:
-                value.addcmul_(fraction, _blended(rises, index, blend, lines, BINS))
-            if rounding:
-                value.lerp_(value.round(), 1 / 4096)
-            torch.clamp(value, 0, BINS - 1, out=out[lines])  # sums of shares are off by an ulp
-        return out
+        entries = rounding(tables) if rounding else tables
+        return paths.of(levels).blended(levels, entries, place, blend, between, rounding is not None)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -154,45 +158,21 @@ class _LookUp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         levels, tables = ctx.saved_tensors
+        path = paths.of(levels)
         to_levels = to_tables = None
         with torch.no_grad():
             if ctx.needs_input_grad[0]:
-                to_levels = _gradient_of_levels(levels, tables, gradient, ctx)
+                to_levels = path.slopes(levels, tables, gradient, ctx.place, ctx.blend, ctx.between)
             if ctx.needs_input_grad[1]:
-                to_tables = _gradient_of_tables(levels, tables, gradient, ctx)
+                to_tables = path.spread(levels, gradient, len(tables), ctx.place, ctx.blend, ctx.between)
         if to_levels is not None:
-            to_levels = _refusing_more(to_levels, levels, tables, gradient)
+            to_levels = first_derivative(to_levels, levels, tables, gradient)
         if to_tables is not None:
-            to_tables = _refusing_more(to_tables, levels, gradient)
+            to_tables = first_derivative(to_tables, levels, gradient)
         return to_levels, to_tables, None, None, None, None
 
 
-def _gradient_of_levels(levels: Tensor, tables: Tensor, gradient: Tensor, ctx: Any) -> Tensor:
-    """Slope of the blended tables at each pixel, times what arrives from above."""
-    slopes, out = _slopes(tables), torch.empty_like(levels)
-    for lines in _parts(levels):
-        index = _index(_half_steps(levels[lines], ctx.between), ctx.place, lines, 2 * BINS)
-        torch.mul(gradient[lines], _blended(slopes, index, ctx.blend, lines, 2 * BINS), out=out[lines])
-    return out
-
-
-def _gradient_of_tables(levels: Tensor, tables: Tensor, gradient: Tensor, ctx: Any) -> Tensor:
-    """What arrives from above, counted in the entries that each pixel was blended from."""
-    out = tables.new_zeros(tables.numel() + 1)
-    for lines in _parts(levels):
-        level, fraction = _split(levels[lines])
-        bins = _index(level, ctx.place, lines, BINS).long().flatten()
-        for table, share in _corners(gradient[lines], ctx.blend, lines):
-            target = out[table * BINS :]
-            if ctx.between:
-                upper = share * fraction
-                target[1:].scatter_add_(0, bins, upper.flatten())
-                share = share - upper
-            target.scatter_add_(0, bins, share.flatten())
-    return out[:-1].view_as(tables)
-
-
-def _refusing_more(gradient: Tensor, *inputs: Tensor) -> Tensor:
+def first_derivative(gradient: Tensor, *inputs: Tensor) -> Tensor:
     """A gradient that stays connected to what it depends on, so that a second derivative is refused and not lost."""
     if torch.compiler.is_compiling():  # which refuses second derivatives itself
         return gradient
@@ -213,68 +193,6 @@ class _FirstDerivative(torch.autograd.Function):
         raise NotImplementedError("histogram methods have first derivatives only: leave create_graph out")
 
 
-def _parts(levels: Tensor) -> Iterator[slice]:
-    """Runs of lines to work on at once: all of them, unless on a CPU and not traced."""
-    if not _check.readable(levels):
-        yield slice(0, levels.shape[0])
-        return
-    step = max(1, _PIXELS_AT_ONCE // levels.shape[1])
-    for start in range(0, levels.shape[0], step):
-        yield slice(start, start + step)
-
-
-def _split(levels: Tensor) -> tuple[Tensor, Tensor]:
-    """The level below, and how far above it, in [0, 1)."""
-    below = levels.int()
-    return below, levels - below
-
-
 def _some_between(levels: Tensor) -> bool:
     """Whether some pixel lies between two levels; yes where nothing is `readable`."""
     return not _check.readable(levels) or not torch.equal(levels, levels.floor())
-
-
-def _half_steps(levels: Tensor, between: bool) -> Tensor:
-    """2 k for a pixel at level k, 2 k + 1 for one between k and k + 1."""
-    return (levels.floor() + levels.ceil()).int() if between else levels.int().mul_(2)
-
-
-def _slopes(tables: Tensor) -> Tensor:
-    """What a table (..., 256) rises a level, at half steps: between levels, and at a level the mean of both sides."""
-    rise = tables.diff()
-    out = rise.new_empty((*tables.shape, 2))
-    out[..., 1:-1, 0] = (rise[..., 1:] + rise[..., :-1]) / 2
-    out[..., 0, 0], out[..., -1, 0] = rise[..., 0], rise[..., -1]
-    out[..., :-1, 1], out[..., -1, 1] = rise, 0
-    return out.view(-1)
-
-
-def _index(entry: Tensor, place: Place, lines: slice, size: int) -> Tensor:
-    """Where the entries of lines of pixels, which are overwritten, lie among tables of `size` entries."""
-    return entry.add_(place.line[lines] * size).add_(place.column * size)
-
-
-def _pick(flat: Tensor, index: Tensor) -> Tensor:
-    return flat.index_select(0, index.flatten()).view(index.shape)
-
-
-def _blended(flat: Tensor, index: Tensor, blend: Blend | None, lines: slice, size: int) -> Tensor:
-    """The entries of the table of each pixel, or of the four around it in OpenCV's order of operations."""
-    if blend is None:
-        return _pick(flat, index)
-    below = blend.stride * size
-    left, down = 1 - blend.across, blend.down[lines]
-    above = _pick(flat, index).mul_(left).add_(_pick(flat[size:], index).mul_(blend.across))
-    under = _pick(flat[below:], index).mul_(left).add_(_pick(flat[below + size :], index).mul_(blend.across))
-    return above.mul_(1 - down).add_(under.mul_(down))
-
-
-def _corners(upstream: Tensor, blend: Blend | None, lines: slice) -> Iterator[tuple[int, Tensor]]:
-    """For each table of a pixel: how many tables further it is, and the gradient that reaches it."""
-    if blend is None:
-        yield 0, upstream
-        return
-    for step, part in ((0, 1 - blend.down[lines]), (blend.stride, blend.down[lines])):
-        row = upstream * part
-        yield step, row * (1 - blend.across)
-        yield step + 1, row * blend.across

@@ -12,7 +12,7 @@ class Place(NamedTuple):
     """Where the lines of pixels find their tables: the sum of `line` and `column` counts tables, not levels.
 
     Args:
-        line: (L, 1), int32, for each line of pixels.
+        line: (L, 1), int32, for each line of pixels; it does not fall from one line to the next.
         column: (W,), int32, for each column.
     """
 
@@ -21,18 +21,20 @@ class Place(NamedTuple):
 
 
 class Blend(NamedTuple):
-    """Weights of the four tables between which a pixel lies; the table below is `stride` tables further.
+    """The other three tables between which a pixel lies, seen from that of its `Place`, and their weights.
 
     Args:
-        down: (L, 1), weight of the lower two of them, for each line of pixels.
-        across: (W,), weight of the right two of them, for each column.
-        stride: tables in a row of tables.
+        below: (L, 1), int32, how many tables further the lower two are, for each line of pixels.
+        right: (W,), int32, how many tables further the right two are, for each column.
+        down: (L, 1), weight of the lower two, for each line.
+        across: (W,), weight of the right two, for each column.
     """
 
+    below: Tensor
+    right: Tensor
     down: Tensor
     across: Tensor
-    stride: int
 
     def to(self, dtype: torch.dtype) -> Blend:
         """The same, with weights of another type."""
-        return Blend(self.down.to(dtype), self.across.to(dtype), self.stride)
+        return self._replace(down=self.down.to(dtype), across=self.across.to(dtype))

@@ -132,7 +132,7 @@ def clahe(
     step = max(1, _TILES_AT_ONCE // (rows * columns))
     parts = zip(levels.split(step), limits.split(step), strict=True) if _check.readable(x) else [(levels, limits)]
     out = [_clahe(part, limit, (rows, columns), convention, exact, between) for part, limit in parts]
-    return _levels.pictures(torch.cat(out), x)
+    return _levels.pictures(torch.cat(out) if len(out) > 1 else out[0], x)
 
 
 class CLAHE(EnhancerModule):
@@ -154,7 +154,7 @@ class CLAHE(EnhancerModule):
 def _clahe(
     levels: Tensor, clip_limit: Tensor, grid_size: tuple[int, int], convention: str, exact: bool, between: bool
 ) -> Tensor:
-    """CLAHE of gray levels (N, H, W) in [0, 255] with limits (N,)."""
+    """CLAHE of gray levels (N, H, W) in [0, 255] with limits (N,), as lines (N * H, W)."""
     number, height, width = levels.shape
     axes = _grid.tile_axes(height, width, grid_size, convention)
     tiles, pixels = grid_size[0] * grid_size[1], axes[0].size * axes[1].size
@@ -172,8 +172,7 @@ def _clahe(
     place, blend = _grid.blend_place(number, axes, levels.device)
     blend = blend.to(levels.dtype)
     rounding = (torch.round if opencv else _levels.half_up) if exact else None
-    out = _levels.look_up(levels.flatten(0, 1), _grid.bordered(tables, axes), place, blend, between, rounding)
-    return out.view(levels.shape)
+    return _levels.look_up(levels.flatten(0, 1), tables, place, blend, between, rounding)
 
 
 def _for_each_channel(clip_limit: float | Tensor, x: Tensor) -> Tensor:

@@ -102,13 +102,13 @@ def _through_one_table(
 ) -> Tensor:
     """Each channel of x through the table (N, 256) made from its histogram (N, 256) and its mean level (N, 1)."""
     levels, between = _levels.gray_levels(x, exact=rounding is not None)
-    levels = levels.flatten(1)
-    line = torch.arange(levels.shape[0], dtype=torch.int32, device=x.device)[:, None]
-    place = Place(line, line.new_zeros(1))
-    counts = _levels.histograms(levels, place, levels.shape[0], between)
-    tables = table(counts, levels.detach().double().mean(1, keepdim=True).floor())
-    out = _levels.look_up(levels, tables, place, between=between, rounding=rounding)
-    return _levels.pictures(out, x)
+    number, height, width = levels.shape
+    image = torch.arange(number, dtype=torch.int32, device=x.device)
+    place = Place(image.repeat_interleave(height)[:, None], image.new_zeros(width))
+    lines = levels.flatten(0, 1)
+    counts = _levels.histograms(lines, place, number, between)
+    tables = table(counts, levels.detach().double().flatten(1).mean(1, keepdim=True).floor())
+    return _levels.pictures(_levels.look_up(lines, tables, place, between=between, rounding=rounding), x)
 
 
 def _equalizing(counts: Tensor, mean: Tensor) -> Tensor:
