@@ -49,6 +49,7 @@ book: setup ## execute every chapter and render the book to _build/html/index.ht
 
 test: setup ## all tests: the library, the records, and the stored outputs of the notebooks
 	@echo "== Testing the library, the records and the notebooks"
+	@$(BIN)/python -c "from facelight.enhance import prepare_histograms; prepare_histograms()" # or a notebook would say so
 	$(BIN)/pytest tests lib notebooks --nbval-lax --nbval-current-env --numprocesses 2 --dist loadfile
 
 test-browser: setup ## open every page of the rendered book in Chromium; pictures of them in _build/screenshots

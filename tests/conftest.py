@@ -18,6 +18,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from facelight.data.sources import data_root
+from facelight.enhance import use_histogram_path
 from facelight.train import seed_everything
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes and notebooks that tests start: workers share the CPU
@@ -81,6 +82,13 @@ def nothing_is_left_changed() -> Iterator[None]:
     names = {*before, *(name for name in after if name.startswith("$FACELIGHT_"))}  # an import may add others
     changed = {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
     assert not changed, f"put this back at the end of the test, it was and is now: {changed}"
+
+
+@pytest.fixture(params=["numba", "torch"])
+def either_path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Histogram methods on one of their two paths."""
+    with use_histogram_path(request.param):
+        yield request.param
 
 
 def _data_set(folder: str) -> Path:

@@ -17,6 +17,8 @@ from torch import Tensor
 from facelight import enhance
 from facelight.enhance import _clipping, _grid, _levels, _levels_torch, _refill
 
+pytestmark = pytest.mark.usefixtures("either_path")  # every test on both
+
 ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 gray levels
 
 

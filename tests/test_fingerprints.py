@@ -13,6 +13,7 @@ from facelight import losses, train
 from facelight.augment import Augmentation
 from facelight_lab import experiments, fingerprints, results
 from facelight_lab._float64 import in_double
+from facelight_lab._noise import PICTURES, SIDE, people_of
 from facelight_lab.enhancement.learned import Learned
 from facelight_lab.enhancers import Enhancer
 from facelight_lab.landmarks import lights, regressor
@@ -131,13 +132,13 @@ def test_losses_are_those_of_the_steps_done_by_hand():
     """Three steps of AdamW on four pictures, written out: the same network, batches and rates."""
     network = replace(NET, changes=(), recipe=train.Recipe(schedule="constant"))
     steps = fingerprints.of("recognition", Recognition(network=network))["steps"]
-    faces = fingerprints._people((fingerprints.SIDE,) * 2, of_each=1, people=2 * fingerprints.PICTURES)
+    faces = people_of((SIDE,) * 2, of_each=1, people=2 * PICTURES)
     with in_double():
         torch.manual_seed(0)
-        model = networks.build(network, fingerprints.PICTURES)
+        model = networks.build(network, PICTURES)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
         for expected in steps:
-            rows = slice(0, fingerprints.PICTURES)
+            rows = slice(0, PICTURES)
             loss = F.cross_entropy(model(faces.image[rows].double() / 255), faces.identity[rows])
             assert loss.item() == pytest.approx(expected, rel=1e-6)
             optimizer.zero_grad()

@@ -18,6 +18,8 @@ from facelight import enhance
 from facelight.enhance import _levels
 from facelight.enhance._places import Place
 
+pytestmark = pytest.mark.usefixtures("either_path")  # every test on both
+
 ASTRONAUT = data.astronaut().mean(-1).astype(np.uint8)[20:152:2, 150:280:2]  # 66x65 gray levels
 
 

@@ -168,7 +168,9 @@ def test_the_plain_installation_is_enough_for_the_library_and_the_rest_names_its
     said = json.loads(done.stdout)
     fast = {name: text for name, text in said.items() if room(name) == "facelight" and text}
     assert set(fast) == {f"facelight.enhance.{name}" for name in ("_loops", "_levels_numba", "_clipping_numba")}
-    assert all(re.fullmatch(r'MissingExtra: numba is not .*: pip install "facelight\[fast\]"', t) for t in fast.values())
+    assert all(
+        re.fullmatch(r'MissingExtra: numba is not .*: pip install "facelight\[fast\]"', t) for t in fast.values()
+    )
     for name, text in said.items():
         if room(name) == "facelight_render":
             assert re.fullmatch(r'MissingExtra: \w+ is not .*: pip install "facelight\[render\]"', text), (name, text)

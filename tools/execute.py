@@ -15,6 +15,8 @@ from jupyter_cache import get_cache
 from jupyter_cache.executors import load_executor
 from notebooks import KERNEL
 
+from facelight.enhance import prepare_histograms
+
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "_build" / ".jupyter_cache"
 PAGE = {"name": "myst_nb_md", "type": "plugin"}  # how a page is read: as the book reads it
@@ -45,6 +47,7 @@ def execute(pages: list[Path], cache_folder: Path) -> list[str]:
 def main() -> int:
     """Execute all pages; the exit status is 1 when one failed."""
     logging.basicConfig(format="%(message)s", level=logging.INFO)
+    prepare_histograms()  # or the first page would say that something is compiled
     pages = [
         page for page in sorted((ROOT / "book").rglob("[!.]*.md")) if KERNEL.match(page.read_text(encoding="utf-8"))
     ]

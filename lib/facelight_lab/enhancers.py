@@ -63,7 +63,10 @@ class Enhancer:
 def names() -> tuple[str, ...]:
     """What an `Enhancer` may be: "identity" and the functions of `facelight.enhance` that take images first."""
     found = {name: getattr(enhance, name) for name in enhance.__all__}
-    return ("identity", *(n for n, f in found.items() if inspect.isfunction(f) and next(iter(_parameters(f))) == "x"))
+    return (
+        "identity",
+        *(n for n, f in found.items() if inspect.isfunction(f) and next(iter(_parameters(f)), "") == "x"),
+    )
 
 
 def clahe(clip_limit: float = 0.01, *, convention: str = "matlab", grid_size: tuple[int, int] = (8, 8)) -> Enhancer:

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from facelight import train
 from facelight._extras import extra
 from facelight.data import crops
-from facelight.data.samples import LandmarkFaces, LitFaces
 from facelight_lab import enhancers
 from facelight_lab._float64 import in_double
+from facelight_lab._noise import PEOPLE, PICTURES, SIDE, faces_of, noise, people_of
 from facelight_lab.enhancement import learned, nearest, preprocessing
 from facelight_lab.landmarks import beyond, elsewhere, grid, lights, predictions, regressor, tone, training
 from facelight_lab.landmarks.face_sets import POINTS
@@ -34,7 +34,7 @@ from facelight_lab.landmarks.settings import Landmarks
 from facelight_lab.recognition import competitors, detection, embedding, networks
 
 Values = dict[str, list[float | None]]
-STEPS, PICTURES, PEOPLE, SIDE = 3, 3, 6, 32
+STEPS = 3
 
 
 def of(experiment: str, config: Any) -> Values:
@@ -77,41 +77,6 @@ def _digits(values: Any) -> list[float | None]:
     return [None if v is None or math.isnan(v) else float(f"{v:.10g}") for v in values]
 
 
-def _noise(*shape: int, seed: int = 0) -> Tensor:
-    """Gray levels, uint8."""
-    return torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
-
-
-@functools.cache
-def _people(size: tuple[int, int], subsets: int = 1, of_each: int = 2, people: int = PEOPLE) -> LitFaces:
-    """Pictures of people: the noise of the person, a fifth, and noise of its own; ever darker."""
-    count = people * subsets * of_each
-    place = torch.arange(count)
-    identity, subset = place // (subsets * of_each), 1 + place // of_each % subsets
-    mixed = _noise(people, 1, *size)[identity].int() + 4 * _noise(count, 1, *size, seed=1).int()
-    dark = (1 + subset + place % 2).view(-1, 1, 1, 1)
-    angle = 10.0 * subset
-    name = tuple(f"noise {i}" for i in range(count))
-    return LitFaces((2 * mixed // (5 * dark)).byte(), identity, angle, -angle, subset, name, "noise", "-")
-
-
-@functools.cache
-def _faces(points: int, size: int) -> LandmarkFaces:
-    """Pictures of noise with landmarks anywhere in the middle."""
-    dark = torch.arange(1, PICTURES + 1).view(-1, 1, 1, 1)
-    where = _noise(PICTURES, points, 2, seed=1).double() / 255
-    return LandmarkFaces(
-        image=(_noise(PICTURES, 3, size, size).int() // dark).byte(),
-        landmarks=(0.2 + 0.6 * where) * size,
-        visible=torch.ones(PICTURES, points, dtype=torch.bool),
-        box=torch.tensor([0.0, 0.0, size, size]).repeat(PICTURES, 1),
-        attributes=torch.zeros(PICTURES, 6, dtype=torch.bool),
-        name=tuple(f"noise {i}" for i in range(PICTURES)),
-        source="noise",
-        sha256="-",
-    )
-
-
 def _short(recipe: train.Recipe) -> train.Recipe:
     return replace(recipe, epochs=STEPS, batch=2 * PEOPLE, bf16=False)
 
@@ -129,7 +94,7 @@ def _preprocessing(config: preprocessing.Preprocessing) -> Values:
 def _scores() -> Values:
     plain = preprocessing.Preprocessing("synthetic", enhancers.Enhancer("gamma", {"gamma": 0.4}), size=(48, 42))
     with in_double():
-        found = preprocessing.measure(plain, _people((48, 42), of_each=1))
+        found = preprocessing.measure(plain, people_of((48, 42), of_each=1))
     return {"scores": _digits(found[name] for name in preprocessing.SCORES)}
 
 
@@ -139,7 +104,7 @@ def _nearest(config: nearest.Nearest) -> Values:
     if config != plain:
         return _nearest(plain)
     with in_double():
-        right = nearest.recognized(config, _people(config.size, 4, of_each=1))
+        right = nearest.recognized(config, people_of(config.size, 4, of_each=1))
     return {"names": [_number(right)]}
 
 
@@ -153,7 +118,9 @@ def _learned(config: learned.Learned) -> Values:
     if config.seed:
         return _learned(replace(config, seed=0))
     tiny = replace(config, steps=STEPS, every=1, probes=4, people=(2, 2, 2), dataset="synthetic")
-    faces = _people((96, 84), 5, of_each=1)  # of eight gray levels: in noise of more of them hardly anything is clipped
+    faces = people_of(
+        (96, 84), 5, of_each=1
+    )  # of eight gray levels: in noise of more of them hardly anything is clipped
     with in_double():
         found = learned.measure(tiny, replace(faces, image=faces.image // 32 * 32))
     seen = (found.get("loss", {}), found["learned"], {k: v[-1] for k, v in found["curve"].items()})
@@ -182,7 +149,7 @@ def _recognized(config: Any) -> Values:
 
 @functools.cache
 def _named(method: str) -> list[float | None]:
-    faces = _people((48, 42), of_each=4)
+    faces = people_of((48, 42), of_each=4)
     place = torch.arange(len(faces))
     known, asked = (faces.select(place[place % 2 == i]) for i in (0, 1))
     with in_double():
@@ -197,7 +164,7 @@ def _plain(network: networks.Network) -> networks.Network:
 @functools.cache
 def _trained(network: networks.Network, nudge: float = 0.0) -> Values:
     size = (75, 75) if network.backbone == "inception_v3" else (SIDE, SIDE)
-    faces = _people(size, of_each=1, people=2 * PICTURES)
+    faces = people_of(size, of_each=1, people=2 * PICTURES)
     known, asked = faces.select(torch.arange(PICTURES)), faces.select(torch.arange(PICTURES, 2 * PICTURES))
     with in_double():
         scores, curve = networks.recognize(network, lambda x: x * (1 + nudge), known, asked, seed=0)
@@ -211,7 +178,7 @@ def _embedded(config: embedding.Embedding) -> Values:
     plain = replace(plain, network=_plain(config.network))
     if plain != config:
         return _embedded(plain)
-    faces, losses = _people(config.size, of_each=1, people=PICTURES), []
+    faces, losses = people_of(config.size, of_each=1, people=PICTURES), []
     with in_double():
         torch.manual_seed(0)
         model = networks.build(config.network, PICTURES)
@@ -232,7 +199,7 @@ def _located(config: Landmarks) -> Values:
 
 @functools.cache
 def _steps(config: Landmarks) -> Values:
-    faces, every, first = _faces(POINTS[config.dataset], config.size), torch.arange(PICTURES), config.pretraining
+    faces, every, first = faces_of(POINTS[config.dataset], config.size), torch.arange(PICTURES), config.pretraining
     losses: list[float] = []
     with in_double():
         torch.manual_seed(0)
@@ -262,7 +229,7 @@ def _lit(beyond_too: bool) -> Values:
     """What is recorded of a tiny network under all lights of the experiment, added up."""
     where = (beyond.LIGHTS, beyond.STATISTICS) if beyond_too else (lights.LIGHTS, lights.MAIN)
     with in_double():
-        found = lights.measure(_tiny(68), _faces(68, 64), *where)
+        found = lights.measure(_tiny(68), faces_of(68, 64), *where)
     return {"lights": _digits(sum(map(sum, found[part].values())) for part in ("lights", "batch_statistics", "ced"))}
 
 
@@ -270,7 +237,7 @@ def _lit(beyond_too: bool) -> Values:
 def _asked() -> Values:
     """What is recorded of a tiny network in the lights of the experiment, added up."""
     with in_double():
-        found = predictions.asked(_tiny(98), _faces(98, 64), torch.arange(PICTURES))
+        found = predictions.asked(_tiny(98), faces_of(98, 64), torch.arange(PICTURES))
     points = [sum(sum(face) for strength in kind for face in strength) for kind in found["points"].values()]
     return {"lights": _digits([*points, *(sum(kind) for kind in found["mean"].values())])}
 
@@ -279,7 +246,7 @@ def _asked() -> Values:
 def _mapped() -> Values:
     """The pictures of all lights of the map, added up with weights of their own."""
     with in_double():
-        x = _faces(68, SIDE).image.double() / 255
+        x = faces_of(68, SIDE).image.double() / 255
         weight = torch.linspace(1, 2, x[0].numel()).view_as(x[0])
         return {"lights": _digits((grid.seen(x, cell) * weight).mean().item() for cell in grid.CELLS)}
 
@@ -288,7 +255,7 @@ def _mapped() -> Values:
 def _judged(points: int) -> Values:
     """What is recorded of a tiny network in the lights of the experiment, added up; of five points the map's, too."""
     with in_double():
-        scores, errors = elsewhere.asked(_tiny(points), _faces(points, 64))
+        scores, errors = elsewhere.asked(_tiny(points), faces_of(points, 64))
     told = [sum(map(sum, scores.values())), *map(sum, zip(*errors.values(), strict=True))]
     return {"lights": _digits(told + ([math.fsum(v or 0.0 for v in _mapped()["lights"])] if points == 5 else []))}
 
@@ -299,9 +266,9 @@ def _toned(config: tone.Tone) -> Values:
 
 @functools.cache
 def _told(config: tone.Tone) -> Values:
-    faces = _faces(98, config.size)
+    faces = faces_of(98, config.size)
     with in_double():
-        target = _noise(PICTURES, 2).double()
+        target = noise(PICTURES, 2).double()
         curve = tone.trained(config, faces.image, (target - target.mean(0)) / target.std(0))[1]
     return {"steps": _digits(curve["loss"])}
 

@@ -18,6 +18,7 @@ from facelight.enhance.edges import *
 from facelight.enhance.histogram import *
 from facelight.enhance.paths import *
 from facelight.enhance.pointwise import *
+from facelight.enhance.preparation import *
 from facelight.enhance.reflectance import *
 from facelight.enhance.smoothing import *
 

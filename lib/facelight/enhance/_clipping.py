@@ -109,7 +109,9 @@ def opencv_tables(counts: Tensor, limit: Tensor, pixels: int) -> Tensor:
     Soft histograms have a fraction of a pixel left over; it is spread evenly, so that white stays white.
     """
     clipped = torch.minimum(counts, limit)
-    excess = (counts - clipped).sum(-1, keepdim=True, dtype=wide(counts)).to(counts.dtype)  # without an error of its own
+    excess = (
+        (counts - clipped).sum(-1, keepdim=True, dtype=wide(counts)).to(counts.dtype)
+    )  # without an error of its own
     share = (excess / BINS).floor()
     left = excess - share * BINS
     whole = left.floor()

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def parts(array: Any) -> list[int]:
 def in_parts(run: Any, bounds: list[int], *arguments: Any) -> list[Any]:
     """What a compiled loop returns for rows `bounds[0]` to `bounds[1]`, and so on, each part on a thread of its own."""
     ready, start = len(run.overloads), time.perf_counter()
-    others = [_threads().submit(run, *part, *arguments) for part in zip(bounds[1:-1], bounds[2:], strict=True)]
+    others = [_threads().submit(run, *part, *arguments) for part in pairwise(bounds[1:])]
     found = [run(bounds[0], bounds[1], *arguments), *(other.result() for other in others)]
     if len(run.overloads) > ready and run.stats.cache_misses:
         _say_once(time.perf_counter() - start, run.stats.cache_path)
@@ -66,5 +67,7 @@ _said: list[float] = []
 def _say_once(seconds: float, folder: str | None) -> None:
     if not _said:
         kept = f"kept in {folder}" if folder else "kept by this process only: no folder can be written to"
-        warnings.warn(f"numba compiled a loop of facelight in {seconds:.1f} s; some more follow, each {kept}", stacklevel=2)
+        warnings.warn(
+            f"numba compiled a loop of facelight in {seconds:.1f} s; some more follow, each {kept}", stacklevel=2
+        )
     _said.append(seconds)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from types import ModuleType
 
-import torch
 from torch import Tensor
 
 from facelight import _check
