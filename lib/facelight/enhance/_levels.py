@@ -85,7 +85,8 @@ def look_up(
     moved by 1/4096 of the way to the nearest whole level: one half-way between two levels could otherwise be rounded
     up or down later, after a division by 255 and a multiplication by it.
     """
-    if paths.compiled(levels) and not (torch.is_grad_enabled() and (levels.requires_grad or tables.requires_grad)):
+    learning = torch.is_grad_enabled() and (levels.requires_grad or tables.requires_grad)
+    if paths.compiled(levels) and not learning:
         entries = rounding(tables) if rounding else tables
         settled = rounding is not None
         return paths.of(levels).blended(levels, entries, place, blend, between, settled, out=levels)

@@ -13,6 +13,7 @@ from types import ModuleType
 from torch import Tensor
 
 from facelight import _check
+from facelight._graph import plain_operations_needed
 from facelight.enhance import _levels_torch
 
 __all__ = ["histogram_path", "use_histogram_path"]
@@ -60,8 +61,9 @@ def use_histogram_path(path: str) -> Iterator[None]:
 
 
 def compiled(x: Tensor) -> bool:
-    """Whether compiled loops work on this tensor."""
-    return x.device.type == "cpu" and _check.readable(x) and histogram_path() == "numba"
+    """Whether compiled loops work on this tensor; the transforms of `torch.func` wrap theirs."""
+    plain = x.device.type == "cpu" and _check.readable(x) and not plain_operations_needed()
+    return plain and histogram_path() == "numba"
 
 
 def of(x: Tensor) -> ModuleType:
