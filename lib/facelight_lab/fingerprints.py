@@ -66,10 +66,13 @@ def doubt(experiment: str, config: Any) -> Values:
     if network is None:
         return {}
     plain, moved = _trained(_plain(network)), [_trained(_plain(network), nudge) for nudge in (1e-15, 1e-14)]
-    return {
-        name: [max(abs(other[name][i] - value) for other in moved) for i, value in enumerate(values)]
-        for name, values in plain.items()
-    }
+    return {name: _farthest(values, [other[name] for other in moved]) for name, values in plain.items()}
+
+
+def _farthest(values: list[float | None], others: list[list[float | None]]) -> list[float | None]:
+    """How far each number, a loss or a score, is from the farthest of others in its place."""
+    columns = zip(values, *others, strict=True)
+    return [max(abs((other or 0.0) - (value or 0.0)) for other in rest) for value, *rest in columns]
 
 
 def _digits(values: Any) -> list[float | None]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from facelight._graph import recording
 from facelight.enhance import _refill, paths
-from facelight.enhance._levels import BINS, first_derivative
-from facelight.enhance._levels_torch import wide
+from facelight.enhance._levels import first_derivative
+from facelight.enhance._levels_torch import BINS, wide
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from facelight.enhance._levels import BINS
+from facelight.enhance._levels_torch import BINS
 
 
 def clip_histogram(counts: Tensor, limit: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from facelight import _check
-from facelight.enhance._levels import BINS
+from facelight.enhance._levels_torch import BINS
 
 __all__ = ["clip_count", "clip_limit_of", "convert_clip_limit"]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _levels, _luminance
+from facelight.enhance._levels_torch import BINS
 from facelight.enhance._places import Place
 from facelight.enhance.modules import EnhancerModule
 
@@ -121,7 +122,7 @@ def _equalizing_opencv(counts: Tensor, mean: Tensor) -> Tensor:
     rest = counts.detach().sum(1, keepdim=True) - first
     scale = torch.full_like(rest, 255).div(rest.clamp(min=1e-6))  # not 255 / rest, which multiplies by a reciprocal
     table = ((counts.cumsum(1) - first) * scale).clamp(0, 255)
-    same = torch.arange(_levels.BINS, dtype=counts.dtype, device=counts.device)
+    same = torch.arange(BINS, dtype=counts.dtype, device=counts.device)
     return torch.where(rest <= 0, same, table)
 
 
@@ -134,4 +135,4 @@ def _bi_histogram(counts: Tensor, mean: Tensor) -> Tensor:
     above = total[:, -1:] - below
     dark = mean * total / below.clamp(min=1e-6)
     bright = mean + 1 + (254 - mean) * (total - below) / above.clamp(min=1e-6)
-    return torch.where(torch.arange(_levels.BINS, device=counts.device) <= split, dark, bright)
+    return torch.where(torch.arange(BINS, device=counts.device) <= split, dark, bright)

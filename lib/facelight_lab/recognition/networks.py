@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from facelight import _check, augment, illumination, models, train
 from facelight.data.samples import LitFaces
 from facelight_lab import stems
-from facelight_lab.enhancers import Enhancer
 
 CHANGES = ("move", "flip", "relight", "erase")
 
@@ -57,7 +56,7 @@ class Network:
 
 def recognize(
     network: Network,
-    enhancer: Enhancer,
+    enhancer: Callable[[Tensor], Tensor],
     known: LitFaces,
     asked: LitFaces,
     *,
@@ -110,7 +109,9 @@ def build(network: Network, classes: int) -> nn.Module:
     return stems.build(network.variant, body)
 
 
-def scores(model: nn.Module, enhancer: Enhancer, faces: LitFaces, *, flip: bool, bf16: bool) -> Tensor:
+def scores(
+    model: nn.Module, enhancer: Callable[[Tensor], Tensor], faces: LitFaces, *, flip: bool, bf16: bool
+) -> Tensor:
     """Probabilities (N, people) of each picture; with `flip` the mean over it and its mirror image."""
     device = next(model.parameters()).device
 
@@ -124,7 +125,9 @@ def scores(model: nn.Module, enhancer: Enhancer, faces: LitFaces, *, flip: bool,
     return (seen(False) + seen(True)) / 2 if flip else seen(False)
 
 
-def changes(names: tuple[str, ...], enhancer: Enhancer) -> Callable[[Tensor, torch.Generator], Tensor]:
+def changes(
+    names: tuple[str, ...], enhancer: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor, torch.Generator], Tensor]:
     """A function of images (B, C, H, W) and a generator: the named changes, one after the other, then the enhancer."""
     import kornia.augmentation as K
 

@@ -15,7 +15,7 @@ Numbers = Sequence[float | None]
 
 
 def differences(
-    recorded: Mapping[str, Numbers], today: Mapping[str, Numbers], doubt: Mapping[str, Sequence[float]] | None = None
+    recorded: Mapping[str, Numbers], today: Mapping[str, Numbers], doubt: Mapping[str, Numbers] | None = None
 ) -> list[str]:
     """Names of the parts in which two fingerprints differ.
 
@@ -32,12 +32,14 @@ def differences(
     return [name for name in names if not _alike(name, recorded.get(name), today.get(name), (doubt or {}).get(name))]
 
 
-def _alike(name: str, a: Numbers | None, b: Numbers | None, doubt: Sequence[float] | None) -> bool:
+def _alike(name: str, a: Numbers | None, b: Numbers | None, doubt: Numbers | None) -> bool:
     if a is None or b is None or len(a) != len(b):
         return False
     relative, absolute = (0.0, LEVELS) if name == "enhancer" else (CLOSE, CLOSE)
     triples = zip(a, b, doubt or [0.0] * len(a), strict=True)
     return all(
-        x is y if x is None or y is None else math.isclose(x, y, rel_tol=relative, abs_tol=max(absolute, 100 * unsure))
+        x is y
+        if x is None or y is None
+        else math.isclose(x, y, rel_tol=relative, abs_tol=max(absolute, 100 * (unsure or 0.0)))
         for x, y, unsure in triples
     )
