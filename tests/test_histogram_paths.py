@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -103,6 +104,21 @@ def test_threads_change_nothing(many_threads, shape):
         for other in found[1:]:
             assert torch.equal(found[0][0], other[0])
             assert torch.equal(found[0][1], other[1])
+
+
+def test_white_leaves_the_next_table_alone():
+    """It may be another thread's; -0.0 becomes 0.0 when nothing is added to it."""
+    lines = torch.tensor([[255.0, 254.5, 0.25, 255.0]]).numpy()
+    row, column = np.zeros(1, "int32"), np.zeros(4, "int32")
+    counts = np.full(512, -0.0)
+    _levels_numba._count(0, 1, lines, row, column, True, counts)
+    assert counts[:256].sum() == 4
+    assert np.signbit(counts[256:]).all()
+    spread = np.full(512, -0.0, "float32")
+    where = row, column, row, column, np.zeros(1, "float32"), np.zeros(4, "float32"), np.array([0, 4])
+    _levels_numba._spread(0, 1, lines, np.ones_like(lines), *where, True, spread)
+    assert spread[:256].sum() == 4
+    assert np.signbit(spread[256:]).all()
 
 
 def test_torch_says_how_many_threads(many_threads, monkeypatch):

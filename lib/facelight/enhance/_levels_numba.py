@@ -32,9 +32,9 @@ def gray_levels(x: Tensor, nearly: float) -> tuple[Tensor, Tensor]:
 def count(levels: Tensor, place: Place, number: int, between: bool) -> Tensor:
     """Soft histograms (number, 256) of lines of levels (L, W)."""
     lines, where = _array(levels), _Tables(place, None, levels)
-    counts = np.zeros(number * BINS + 1, "float64" if between else lines.dtype)  # see `_levels_torch.count`
+    counts = np.zeros(number * BINS, "float64" if between else lines.dtype)  # see `_levels_torch.count`
     in_parts(_count, where.apart(lines), lines, where.row, where.column, between, counts)
-    return torch.from_numpy(counts[:-1]).to(levels.dtype).view(number, BINS)
+    return torch.from_numpy(counts).to(levels.dtype).view(number, BINS)
 
 
 def blended(
@@ -71,9 +71,9 @@ def slopes(
 def spread(levels: Tensor, upstream: Tensor, number: int, place: Place, blend: Blend | None, between: bool) -> Tensor:
     """What arrives from above, counted in the entries of the tables (number, 256) that each pixel was blended from."""
     lines, where = _array(levels), _Tables(place, blend, levels)
-    out = np.zeros(number * BINS + 1, lines.dtype)
+    out = np.zeros(number * BINS, lines.dtype)
     in_parts(_spread, where.apart(lines), lines, _array(upstream), *where.blend, between, out)
-    return torch.from_numpy(out[:-1]).view(number, BINS)
+    return torch.from_numpy(out).view(number, BINS)
 
 
 class _Tables:
@@ -132,8 +132,8 @@ def _count(start: int, stop: int, lines: Any, row: Any, column: Any, between: bo
 def _count_one(level: Any, table: int, between: bool, counts: Any) -> None:
     k = int(level)
     at, one = np.uintp(table * BINS + k), counts.dtype.type(1)
-    if between:
-        fraction = counts.dtype.type(level) - counts.dtype.type(k)
+    fraction = counts.dtype.type(level) - counts.dtype.type(k)
+    if between and fraction > 0:  # what lies above white is the next table, which may be another thread's
         counts[at] += one - fraction
         counts[at + np.uintp(1)] += fraction
     else:
@@ -260,7 +260,7 @@ def _spread_one(
 
 @loop
 def _drop(share: Any, at: Any, fraction: Any, between: bool, out: Any) -> None:
-    if between:
+    if between and fraction > 0:  # as in `_count_one`
         upper = share * fraction
         out[at + np.uintp(1)] += upper
         share -= upper
