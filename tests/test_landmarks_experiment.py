@@ -556,7 +556,7 @@ def test_the_checkpoint_of_another_configuration_is_not_continued(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "300w"}, "dataset: expected one of 'w300', 'synthetic', 'wflw', got '300w'"),
+        ({"dataset": "300w"}, "dataset: expected one of 'w300', 'synthetic', 'wflw', 'net7876', .*, got '300w'"),
         ({"variant": "log"}, r"variant: expected one of 'linear', 'ln\(1 \+ x\)', .*, got 'log'"),
         ({"part": "train"}, "part: expected one of 'test', 'validation', got 'train'"),
         ({"size": 16}, "size: expected a whole number of at least 32, got 16"),
