@@ -187,14 +187,22 @@ def _cover(target: Tensor, color: Tensor, alpha: Tensor) -> None:
     target.lerp_(color.expand_as(target), alpha.expand_as(target))
 
 
+def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """1 / (1 + exp(-x)), computed in place."""
+    np.negative(x, out=x)
+    np.exp(x, out=x)
+    x += 1
+    return np.divide(1, x, out=x)
+
+
 def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
     size = texture.shape[-1]
     edges = brow_edges(look)
     low, high = edges.min(0) - 0.012, edges.max(0) + 0.012
     rows = slice(int((1 - high[1]) * size), int((1 - low[1]) * size) + 1)
     cols = slice(int(low[0] * size), int(high[0] * size) + 1)
-    u, v = (x[rows, cols] for x in grid(size))
-    alpha = np.zeros_like(u)
+    u, v = grid(size)[0][0, cols], grid(size)[1][rows, :1]
+    alpha = np.zeros((len(v), len(u)))
     for brow in (edges[:9], np.concatenate([edges[9:14][::-1], edges[14:][::-1]])):
         upper, lower = brow[:5], np.concatenate([brow[5:9], brow[:1]])[::-1]
         order = 1 if upper[0, 0] < upper[-1, 0] else -1
@@ -202,7 +210,7 @@ def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
         bottom = np.interp(u, lower[::order, 0], lower[::order, 1])
         inside = np.minimum(top - v, v - bottom) / (0.9 / 256)
         ends = np.minimum(u - upper[:, 0].min(), upper[:, 0].max() - u) / (3.5 / 256)
-        alpha += 1 / (1 + np.exp(-3.0 * np.minimum(inside, ends).clip(-8, 8)))
+        alpha += _sigmoid(3.0 * np.minimum(inside, ends).clip(-8, 8))
     hairy = 0.90 + 0.10 * strands[rows, cols].numpy().clip(-1.5, 1.0)
     cover = torch.from_numpy((alpha.clip(0, 1) * hairy * look.brow[0]).astype(np.float32))
     color = _flat(_mix(look.hair, (0.02, 0.014, 0.01), 0.6))
@@ -279,12 +287,12 @@ def paint(looks: Sequence[Look], make_up: Sequence[float], seeds: Sequence[int],
     for one, look, strength in zip(texture, looks, make_up, strict=True):  # one by one: same bits in every batch
         skin = one[:3].view(3, size * size)
         torch.mm(torch.from_numpy(_skin_density(look, strength)), stack, out=skin).exp_()
-    sheen = 0.28 + 0.07 * stack[STACK.index("lips")] - 0.06 * stack[STACK.index("beard")]
-    texture[:, 3] = sheen.view(size, size)
+    texture[:, 3] = maps["sheen"]
     clothed = maps["clothed"]
     bottom = slice(int(size * (1 - HIGHEST_CLOTH)), size)
     for one, look, seed in zip(texture, looks, seeds, strict=True):
-        strands = maps["strands"].roll(_roll(seed, size), (0, 1))
+        down, right = _roll(seed, size)
+        strands = maps["strands, tiled"][size - down : 2 * size - down, size - right : 2 * size - right]
         _paint_brows(one, look, maps["strands"])
         _cover(one[:3, bottom], _flat(look.cloth), clothed[bottom])
         one[3, bottom] *= 1 - clothed[bottom]

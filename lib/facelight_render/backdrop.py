@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import cv2
@@ -29,7 +30,7 @@ def background(kind: str, seed: int, size: int) -> Floats:
     (64, 64, 3)
     """
     rng = np.random.default_rng([31, seed])
-    x, y = np.meshgrid(np.linspace(-1, 1, GRID), np.linspace(-1, 1, GRID))
+    x, y = _grid()
     turn = rng.uniform(0, 2 * np.pi)
     along = x * np.cos(turn) + y * np.sin(turn)
     colors = 0.18 * np.exp(rng.normal(0, 0.5, (3, 1)) + rng.normal(0, 0.25, (3, 3)))[..., None, None]
@@ -49,7 +50,13 @@ def background(kind: str, seed: int, size: int) -> Floats:
             picture = picture * np.exp(cv2.resize(field, (GRID, GRID), interpolation=cv2.INTER_CUBIC))
     small = cv2.merge(list(picture.astype(np.float32)))
     large = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.maximum(large, 0).astype(np.float32)
+    return np.maximum(large, 0, out=large)
+
+
+@functools.cache
+def _grid() -> tuple[npt.NDArray[np.float64], ...]:
+    """Places x and y, each (GRID, GRID), in [-1, 1]."""
+    return tuple(np.meshgrid(np.linspace(-1, 1, GRID), np.linspace(-1, 1, GRID)))
 
 
 def occluder(kind: str, seed: int, landmarks: Floats, size: int) -> tuple[Floats, Floats]:

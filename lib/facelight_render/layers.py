@@ -181,4 +181,8 @@ def layers(size: int) -> tuple[Tensor, dict[str, Tensor]]:
     }
     stack = np.stack([maps[name].ravel() for name in STACK])
     others = {name: torch.from_numpy(np.ascontiguousarray(x, np.float32)) for name, x in extra.items()}
-    return torch.from_numpy(stack).float(), others
+    densities = torch.from_numpy(stack).float()
+    lips, beard = (densities[STACK.index(name)].view(size, size) for name in ("lips", "beard"))
+    others["sheen"] = 0.28 + 0.07 * lips - 0.06 * beard
+    others["strands, tiled"] = others["strands"].repeat(2, 2)
+    return densities, others

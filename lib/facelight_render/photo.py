@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ PUPILS = ((0.208, 0.784), 0.24)
 YALE_DISTANCE = 1.2
 YALE_LIGHT, YALE_AMBIENT = 1.85, 0.04
 YALE_PHOTONS, YALE_READ = 12000.0, 45.0
+PARTS = 4096  # of linear light in the table of gray levels
 SILICON = np.array([0.45, 0.35, 0.20], np.float32)  # weights of R, G, B in a monochrome camera, more red than the eye's
 
 
@@ -73,8 +75,8 @@ def photograph(scene: Scene, stage: Stage, size: int) -> Photo:
         x, y = np.clip(np.round(shot.landmarks).astype(int), 0, size - 1).T
         visible = visible & (alpha[y, x] < 0.5)
     picture = cv2.GaussianBlur(picture, (0, 0), scene.blur * size, borderType=cv2.BORDER_REFLECT)
-    exposed = torch.from_numpy(picture * np.float32(normal * 2.0**scene.exposure)).permute(2, 0, 1).contiguous()
-    image = develop(exposed, scene.photons, scene.read, scene.noise_seed)
+    exposed = np.stack(cv2.split(picture)) * np.float32(normal * 2.0**scene.exposure)
+    image = develop(torch.from_numpy(exposed), scene.photons, scene.read, scene.noise_seed)
     return Photo(image, shot.landmarks, visible)
 
 
@@ -112,9 +114,32 @@ def frame(landmarks: Floats, scene: Scene, size: int) -> Camera:
 
 
 def develop(light: Tensor, photons: float, read: float, seed: int) -> npt.NDArray[np.uint8]:
-    """Linear light (C, H, W) as a camera stores it: sRGB encoding, sensor noise, 8 bits."""
-    noisy = photograph_light(light.clamp(0, 1), photons, read, torch.Generator().manual_seed(seed))
-    return (linear_to_srgb(noisy) * 255).round().to(torch.uint8).numpy()
+    """Linear light (C, H, W), float32, as a camera stores it: sensor noise, sRGB encoding, 8 bits."""
+    noisy = photograph_light(light.clamp(0, 1), photons, read, torch.Generator().manual_seed(seed)).numpy()
+    level, edge = _gray_levels()
+    part = (noisy * np.float32(PARTS)).astype(np.int32)
+    return level.take(part) + (noisy >= edge.take(part))
+
+
+@functools.cache
+def _gray_levels() -> tuple[npt.NDArray[np.uint8], Floats]:
+    """The 8-bit sRGB level at the start of each part [k, k + 1) / `PARTS` of linear light, and where the next begins.
+
+    A part holds at most one edge between two levels, since levels are at least 1 / 3295 apart; 2 stands for none. The
+    edges are the least float32 numbers that `linear_to_srgb` and rounding take to the next level.
+    """
+    bits = np.array([0.0, 1.0], np.float32).view(np.int32)  # positive floats are ordered as their bits are
+    below, above = np.full(256, bits[0]), np.full(256, bits[1])
+    while (above - below > 1).any():
+        middle = below + (above - below) // 2
+        light = torch.from_numpy(middle.view(np.float32)).repeat(3, 1)[..., None]
+        reached = (linear_to_srgb(light)[0, :, 0] * 255).round().numpy() >= np.arange(1, 257)
+        above, below = np.where(reached, middle, above), np.where(reached, below, middle)
+    found = above[:255].view(np.float32)  # the last one is not reached
+    edge = np.full(PARTS + 1, 2, np.float32)
+    edge[(found * np.float32(PARTS)).astype(np.int32)] = found
+    starts = np.arange(PARTS + 1, dtype=np.float32) / np.float32(PARTS)
+    return np.searchsorted(found, starts).astype(np.uint8), edge
 
 
 def new_stage(device: str = "cpu") -> Stage:

@@ -137,7 +137,7 @@ class Stage:
         surface.normals = self._empty(self._count, self._wp.vec3)
         surface.facets = self._empty(len(flat) // 3, self._wp.vec3)
         surface.uv = self._put(uv.reshape(-1, 2), self._wp.vec2)
-        self._mesh = self._wp.Mesh(surface.points, surface.indices, bvh_leaf_size=1)
+        self._mesh = self._wp.Mesh(surface.points, surface.indices, bvh_leaf_size=4)
         surface.mesh = self._mesh.id
         self._surface = surface
         self._move(reference)
