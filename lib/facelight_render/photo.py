@@ -99,9 +99,11 @@ def identity_of(scene: Scene) -> HeadParameters:
 
 def pose(points: npt.NDArray[Any], turn: npt.NDArray[np.float64]) -> Floats:
     """Points (N, 3) turned about `PIVOT`; written out, as a matrix product's last bit depends on the machine."""
-    x, y, z = (points.astype(np.float64) - PIVOT).T
-    turned = np.stack([row[0] * x + row[1] * y + row[2] * z for row in turn], 1)
-    return (turned + PIVOT).astype(np.float32)
+    x, y, z = points.T.astype(np.float64, order="C") - PIVOT[:, None]
+    turned = np.empty(points.shape, np.float32)
+    for i, row in enumerate(turn):
+        turned[:, i] = row[0] * x + row[1] * y + row[2] * z + PIVOT[i]
+    return turned
 
 
 def frame(landmarks: Floats, scene: Scene, size: int) -> Camera:

@@ -140,6 +140,9 @@ class Stage:
         self._mesh = self._wp.Mesh(surface.points, surface.indices, bvh_leaf_size=4)
         surface.mesh = self._mesh.id
         self._surface = surface
+        self._view = raster.View()
+        self._view.offsets = self._put(np.array(SUB_PIXELS, np.float32), self._wp.vec2)
+        self._rooms: dict[str, Any] = {}
         self._move(reference)
         surface.openness = self._openness()
 
@@ -148,6 +151,13 @@ class Stage:
 
     def _empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         return self._wp.zeros(shape, dtype=dtype, device=self._device)
+
+    def _room(self, name: str, shape: int | tuple[int, ...], dtype: Any) -> Any:
+        """An array that is kept for the next picture of the same shape; it holds what the last one left in it."""
+        room = self._rooms.get(name)
+        if room is None or room.shape != (shape if isinstance(shape, tuple) else (shape,)):
+            room = self._rooms[name] = self._empty(shape, dtype)
+        return room
 
     def _launch(self, kernel: Any, dim: int | tuple[int, ...], inputs: list[Any], outputs: list[Any]) -> None:
         self._wp.launch(kernel, dim=dim, inputs=inputs, outputs=outputs, device=self._device)
@@ -200,14 +210,13 @@ class Stage:
         self._move(vertices)
         # The constructor's copy=False shares memory with `texture` on the CPU; it lives until this call returns.
         surface.texture = wp.array(np.ascontiguousarray(texture, np.float32), device=self._device, copy=False)
-        view = self._raster.View()
+        view = self._view
         view.eye, view.focal = wp.vec3(0.0, 0.0, camera.distance), float(camera.focal)
         view.center, view.width, view.height = wp.vec2(*camera.center), camera.width, camera.height
-        view.offsets = self._put(np.array(SUB_PIXELS, np.float32), wp.vec2)
         count, nearest, needed = self._trace(view)
         shape = (len(directions), directions.shape[1], self._count)
         lights = self._put(np.asarray(directions, np.float32), wp.vec3)
-        lit = self._empty(shape, wp.uint8)
+        lit = self._room("lit", shape, wp.uint8)  # written and read at needed vertices only
         inputs = [self._mesh.id, surface.points, surface.normals, lights, needed]
         self._launch(self._rays.light_vertices, shape, inputs, [lit])
         pixels = camera.width * camera.height
@@ -229,23 +238,26 @@ class Stage:
     def _trace(self, view: Any) -> tuple[Any, Any, Any]:
         """Number of sub-pixels that matter, packed depths and faces that they see, and which vertices are seen."""
         wp, surface, pixels = self._wp, self._surface, view.width * view.height
-        screen = self._empty(self._count, wp.vec3)
+        screen = self._room("screen", self._count, wp.vec3)
         self._launch(self._raster.project, self._count, [surface.points, view], [screen])
         nothing = int(self._raster.NOTHING)
-        nearest = wp.full(pixels * len(SUB_PIXELS), nothing, dtype=wp.int64, device=self._device)
+        nearest = self._room("nearest", pixels * len(SUB_PIXELS), wp.int64)
+        nearest.fill_(nothing)
         faces, stages = len(surface.facets), self._raster
-        count = wp.ones(pixels, dtype=wp.int32, device=self._device)
-        near = self._empty(self._count, wp.uint8)
+        count, near = self._room("count", pixels, wp.int32), self._room("near", self._count, wp.uint8)
+        count.fill_(1)
+        near.zero_()
         self._launch(stages.rasterize, faces, [surface.indices, screen, view, count, 0, near], [nearest])
         self._launch(stages.find_edges, pixels, [surface, view, nearest], [count, near])
         self._launch(stages.rasterize, faces, [surface.indices, screen, view, count, 1, near], [nearest])
-        needed = self._empty(self._count, wp.uint8)
+        needed = self._room("needed", self._count, wp.uint8)
+        needed.zero_()
         self._launch(stages.find_needed, pixels, [surface, view, nearest, count], [needed])
         return count, nearest, needed
 
     def _visible(self, landmarks: Floats, view: Any) -> npt.NDArray[np.bool_]:
         wp = self._wp
-        visible = self._empty(len(landmarks), wp.int32)
+        visible = self._room("visible", len(landmarks), wp.int32)
         inputs = [self._mesh.id, view.eye, self._put(np.asarray(landmarks, np.float32), wp.vec3), TOLERANCE]
         self._launch(self._rays.visible_points, len(landmarks), inputs, [visible])
         return np.asarray(visible.numpy(), np.bool_)
