@@ -9,6 +9,8 @@ of the picture points down.
 
 import warp as wp
 
+from facelight_render.raster import View
+
 wp.set_module_options({"enable_backward": False})  # nothing is differentiated; compiles several times faster
 
 FAR = wp.constant(10.0)
@@ -62,16 +64,16 @@ def ambient_occlusion(
 @wp.kernel
 def visible_points(
     mesh: wp.uint64,
-    eye: wp.vec3,
+    view: View,
     points: wp.array(dtype=wp.vec3),
     tolerance: float,
     visible: wp.array(dtype=wp.int32),
 ):
     """1 where nothing lies between the camera and a point, `tolerance` meters in front of it left out."""
     i = wp.tid()
-    d = points[i] - eye
+    d = points[i] - view.eye
     length = wp.length(d)
-    blocked = wp.mesh_query_ray_anyhit(mesh, eye, d / length, length - tolerance)
+    blocked = wp.mesh_query_ray_anyhit(mesh, view.eye, d / length, length - tolerance)
     visible[i] = wp.where(blocked, 0, 1)
 
 

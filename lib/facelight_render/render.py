@@ -142,7 +142,8 @@ class Stage:
         self._surface = surface
         self._view = raster.View()
         self._view.offsets = self._put(np.array(SUB_PIXELS, np.float32), self._wp.vec2)
-        self._rooms: dict[str, Any] = {}
+        self._rooms: dict[tuple[str, int | tuple[int, ...]], Any] = {}
+        self._commands: dict[tuple[Any, ...], tuple[Any, list[Any]]] = {}
         self._move(reference)
         surface.openness = self._openness()
 
@@ -154,13 +155,31 @@ class Stage:
 
     def _room(self, name: str, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """An array that is kept for the next picture of the same shape; it holds what the last one left in it."""
-        room = self._rooms.get(name)
-        if room is None or room.shape != (shape if isinstance(shape, tuple) else (shape,)):
-            room = self._rooms[name] = self._empty(shape, dtype)
+        if (name, shape) not in self._rooms:
+            self._rooms[name, shape] = self._empty(shape, dtype)
+        return self._rooms[name, shape]
+
+    def _filled(self, name: str, values: npt.NDArray[Any]) -> Any:
+        """Vectors (..., 3) in an array that is kept for the next picture of the same shape."""
+        room = self._room(name, values.shape[:-1], self._wp.vec3)
+        room.assign(np.ascontiguousarray(values, np.float32))
         return room
 
     def _launch(self, kernel: Any, dim: int | tuple[int, ...], inputs: list[Any], outputs: list[Any]) -> None:
-        self._wp.launch(kernel, dim=dim, inputs=inputs, outputs=outputs, device=self._device)
+        """Run a kernel; what Warp prepares for it is kept for the next launch with the same arguments."""
+        values = [*inputs, *outputs]
+        # Arrays are told by their ids: they live as long as the entry.
+        key = (kernel.key, dim, *(value if isinstance(value, int | float) else id(value) for value in values))
+        if key not in self._commands:
+            command = self._wp.launch(
+                kernel, dim=dim, inputs=inputs, outputs=outputs, device=self._device, record_cmd=True
+            )
+            self._commands[key] = (command, values)
+        command = self._commands[key][0]
+        for i, value in enumerate(values):
+            if value is self._surface or value is self._view:  # their fields may have changed
+                command.set_param_at_index(i, value)
+        command.launch()
 
     def _move(self, vertices: Floats) -> None:
         surface = self._surface
@@ -215,22 +234,21 @@ class Stage:
         view.center, view.width, view.height = wp.vec2(*camera.center), camera.width, camera.height
         count, nearest, needed = self._trace(view)
         shape = (len(directions), directions.shape[1], self._count)
-        lights = self._put(np.asarray(directions, np.float32), wp.vec3)
+        lights = self._filled("lights", directions)
         lit = self._room("lit", shape, wp.uint8)  # written and read at needed vertices only
         inputs = [self._mesh.id, surface.points, surface.normals, lights, needed]
         self._launch(self._rays.light_vertices, shape, inputs, [lit])
         pixels = camera.width * camera.height
-        rgb = self._empty((len(directions), pixels), wp.vec3)
-        coverage = self._empty(pixels, wp.float32)
-        strengths = self._put(np.asarray(colors, np.float32), wp.vec3)
-        around = self._put(np.asarray(ambient, np.float32), wp.vec3)
+        rgb = self._room("rgb", (len(directions), pixels), wp.vec3)
+        coverage = self._room("coverage", pixels, wp.float32)
+        strengths, around = self._filled("strengths", colors), self._filled("around", ambient)
         inputs = [surface, view, count, nearest, lit, lights, strengths, around]
         self._launch(self._shade, (len(directions), pixels), inputs, [rgb, coverage])
         size = (camera.height, camera.width)
         places = camera.project(landmarks)
         return Shot(
-            rgb=rgb.numpy().reshape(len(directions), *size, 3),
-            coverage=coverage.numpy().reshape(size),
+            rgb=rgb.numpy().reshape(len(directions), *size, 3).copy(),
+            coverage=coverage.numpy().reshape(size).copy(),
             landmarks=places,
             visible=self._visible(landmarks, view) & _inside(places, camera),
         )
@@ -256,9 +274,8 @@ class Stage:
         return count, nearest, needed
 
     def _visible(self, landmarks: Floats, view: Any) -> npt.NDArray[np.bool_]:
-        wp = self._wp
-        visible = self._room("visible", len(landmarks), wp.int32)
-        inputs = [self._mesh.id, view.eye, self._put(np.asarray(landmarks, np.float32), wp.vec3), TOLERANCE]
+        visible = self._room("visible", len(landmarks), self._wp.int32)
+        inputs = [self._mesh.id, view, self._filled("landmarks", landmarks), TOLERANCE]
         self._launch(self._rays.visible_points, len(landmarks), inputs, [visible])
         return np.asarray(visible.numpy(), np.bool_)
 
