@@ -187,14 +187,6 @@ def _cover(target: Tensor, color: Tensor, alpha: Tensor) -> None:
     target.lerp_(color.expand_as(target), alpha.expand_as(target))
 
 
-def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """1 / (1 + exp(-x)), computed in place."""
-    np.negative(x, out=x)
-    np.exp(x, out=x)
-    x += 1
-    return np.divide(1, x, out=x)
-
-
 def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
     size = texture.shape[-1]
     edges = brow_edges(look)
@@ -210,7 +202,7 @@ def _paint_brows(texture: Tensor, look: Look, strands: Tensor) -> None:
         bottom = np.interp(u, lower[::order, 0], lower[::order, 1])
         inside = np.minimum(top - v, v - bottom) / (0.9 / 256)
         ends = np.minimum(u - upper[:, 0].min(), upper[:, 0].max() - u) / (3.5 / 256)
-        alpha += _sigmoid(3.0 * np.minimum(inside, ends).clip(-8, 8))
+        alpha += 1 / (1 + np.exp(-3.0 * np.minimum(inside, ends).clip(-8, 8)))
     hairy = 0.90 + 0.10 * strands[rows, cols].numpy().clip(-1.5, 1.0)
     cover = torch.from_numpy((alpha.clip(0, 1) * hairy * look.brow[0]).astype(np.float32))
     color = _flat(_mix(look.hair, (0.02, 0.014, 0.01), 0.6))
