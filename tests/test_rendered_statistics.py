@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,21 @@ def test_buffers_do_not_grow_with_the_pictures(stage: Stage) -> None:
     for scene in scenes:
         photo.shoot(scene, stage, SIDE)
     assert (len(stage._rooms), len(stage._commands)) == kept
+
+
+KERNELS = """
+import warp
+from facelight_render.photo import new_stage
+new_stage()
+for name in ("raster", "rays", "shading"):
+    assert warp.get_module(f"facelight_render.{name}").execs, name
+"""
+
+
+def test_a_new_stage_has_loaded_every_kernel() -> None:
+    # Threads that load one at the same time unload each other's, and the process ends with a segmentation fault.
+    done = subprocess.run([sys.executable, "-c", KERNELS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ Differs from the sources: the highlight's strength is the square root of the tex
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ SUB_PIXELS = ((0.0, 0.0), (-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0
 OCCLUSION_RAYS = 64
 OCCLUSION_REACH = 0.06
 TOLERANCE = 0.005  # meters a landmark may lie below the surface and still be visible
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,9 @@ class Stage:
 
         self._raster, self._rays, self._shade = raster, rays, shading.shade
         self._device = device
+        with _LOADING:  # loaded by two threads, compiled code of the first would vanish while it is used
+            for kernels in (raster, rays, shading):
+                self._wp.load_module(kernels, device)
         flat = np.ascontiguousarray(faces, np.int32).ravel()
         self._count = len(reference)
         starts = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=self._count))])
