@@ -59,7 +59,9 @@ def value_and_gradient(path: str, function, x: Tensor) -> tuple[Tensor, Tensor]:
 def test_both_paths_give_the_same(name, kind, dtype):
     x = pictures(kind, 2, 3, 37, 50).to(dtype)
     (one, slope), (other, other_slope) = (value_and_gradient(path, HISTOGRAMS[name], x) for path in paths.PATHS)
-    torch.testing.assert_close(one, other, rtol=0, atol=3e-7)
+    off = (one - other).abs()
+    assert off.max() <= 1.3e-6  # what is half-way between two levels is moved up or down by 1/8192 of one
+    assert (off > 3e-7).float().mean() < 1e-3
     torch.testing.assert_close(slope, other_slope, rtol=1e-4, atol=5e-5 * slope.abs().max().item())
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from facelight._graph import recording
 from facelight.enhance import _refill, paths
-from facelight.enhance._levels import first_derivative
+from facelight.enhance._levels import first_derivative, run
 from facelight.enhance._levels_torch import BINS, wide
 
 
@@ -77,7 +77,7 @@ def tables(counts: Tensor, limit: Tensor, pixels: int, convention: str, exact: b
     if not exact:
         return smooth_tables(counts, limit.to(counts), pixels, convention)
     if convention == "opencv" and paths.compiled(counts):
-        return _OpenCV.apply(counts, limit, pixels)
+        return run(_OpenCV, counts, limit, pixels)
     with torch.no_grad():
         if convention == "opencv":
             out = opencv_tables(counts, limit.floor().to(counts), pixels)

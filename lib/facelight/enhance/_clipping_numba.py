@@ -1,4 +1,4 @@
-"""The tables of `_clipping` as loops that numba compiles."""
+"""The tables of `_clipping`, and their slopes, as loops that numba compiles."""
 
 from __future__ import annotations
 
@@ -37,14 +37,25 @@ def opencv_derivative(counts: Tensor, limit: Tensor, pixels: int, gradient: Tens
     return torch.from_numpy(to_counts), torch.from_numpy(to_limit)
 
 
+def rises(tables: Any, half_steps: bool) -> Any:
+    """What tables (M, 256) rise a level, at each level the mean of both sides, and between it and the next."""
+    out = np.empty((len(tables), 2 * BINS if half_steps else BINS), tables.dtype)
+    in_parts(_half_steps if half_steps else _steps, parts(tables), tables, out)
+    return out
+
+
 @loop
 def _opencv(start: int, stop: int, counts: Any, limit: Any, scale: Any, out: Any) -> None:
     kind = counts.dtype.type
     for row in range(start, stop):
-        most, cut_off = limit[row], 0.0
-        for k in range(BINS):
-            cut_off += max(counts[row, k] - most, kind(0))
-        excess = kind(cut_off)
+        most = limit[row]
+        first = second = third = fourth = 0.0  # four sums, as each addition waits for the last one
+        for k in range(0, BINS, 4):
+            first += max(counts[row, k] - most, kind(0))
+            second += max(counts[row, k + 1] - most, kind(0))
+            third += max(counts[row, k + 2] - most, kind(0))
+            fourth += max(counts[row, k + 3] - most, kind(0))
+        excess = kind(first + second + third + fourth)
         share = np.floor(excess / kind(BINS))
         left = excess - share * kind(BINS)
         whole = int(left)
@@ -102,6 +113,24 @@ def _derivative(
             clipped += kind(0) if free else change
             to_counts[row, k] = change if free else kind(0)
         to_limit[row, 0] = clipped
+
+
+@loop
+def _steps(start: int, stop: int, tables: Any, out: Any) -> None:
+    for row in range(start, stop):
+        out[row, 0] = tables[row, 1] - tables[row, 0]
+        for k in range(1, BINS - 1):
+            out[row, k] = (tables[row, k + 1] - tables[row, k - 1]) / tables.dtype.type(2)
+        out[row, BINS - 1] = tables[row, BINS - 1] - tables[row, BINS - 2]
+
+
+@loop
+def _half_steps(start: int, stop: int, tables: Any, out: Any) -> None:
+    for row in range(start, stop):
+        for k in range(BINS):
+            low, high = max(k - 1, 0), min(k + 1, BINS - 1)
+            out[row, 2 * k] = (tables[row, high] - tables[row, low]) / tables.dtype.type(high - low)
+            out[row, 2 * k + 1] = tables[row, high] - tables[row, k]
 
 
 def _array(x: Tensor) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -75,6 +76,18 @@ def extended(levels: Tensor, axes: tuple[Axis, Axis]) -> Tensor:
         source = axis.source(levels.device)
         levels = levels if source is None else levels.index_select(dim, source)
     return levels
+
+
+def places(
+    number: int, axes: tuple[Axis, Axis], device: torch.device, dtype: torch.dtype
+) -> tuple[Place, Place, Blend]:
+    """`tile_place` and `blend_place` of `number` images, the weights in the type of the levels."""
+    place, blend = blend_place(number, axes, device)
+    return tile_place(number, axes, device), place, blend.to(dtype)
+
+
+kept_places = functools.lru_cache(maxsize=16)(places)
+"""The same, kept for the next images of that size; what records a program needs its own."""
 
 
 def tile_place(number: int, axes: tuple[Axis, Axis], device: torch.device) -> Place:

@@ -34,7 +34,7 @@ def gray_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
     kind = torch.float64 if x.dtype == torch.float64 and not exact else torch.float32
     x = x.to(kind).flatten(0, -3)
     if paths.compiled(x):
-        levels, between = _Levels.apply(x)
+        levels, between = run(_Levels, x)
         return levels, bool(between)
     levels = x * (BINS - 1)
     levels = levels if _check.readable(x) else levels.nan_to_num(nan=0.0)
@@ -66,7 +66,7 @@ def half_up(value: Tensor) -> Tensor:
 
 def histograms(levels: Tensor, place: Place, number: int, between: bool = True) -> Tensor:
     """Soft histograms (number, 256) of lines of gray levels (L, W) in [0, 255]; `between` as of `gray_levels`."""
-    return _run(_Histograms, levels, place, number, between)
+    return run(_Histograms, levels, place, number, between)
 
 
 def look_up(
@@ -85,23 +85,27 @@ def look_up(
     moved by 1/4096 of the way to the nearest whole level: one half-way between two levels could otherwise be rounded
     up or down later, after a division by 255 and a multiplication by it.
     """
-    learning = torch.is_grad_enabled() and (levels.requires_grad or tables.requires_grad)
-    if paths.compiled(levels) and not learning:
+    if paths.compiled(levels) and not _learned(levels, tables):
         entries = rounding(tables) if rounding else tables
         settled = rounding is not None
         return paths.of(levels).blended(levels, entries, place, blend, between, settled, out=levels)
-    return _run(_LookUp, levels, tables, place, blend, between, rounding)
+    return run(_LookUp, levels, tables, place, blend, between, rounding)
 
 
-def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+def run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     """Apply a function; under `torch.jit.trace`, which cannot save one, its forward pass alone, without a gradient."""
-    if recording():
+    if recording() or (paths.compiled(inputs[0]) and not _learned(*inputs[:2])):
         return function.forward(*(x.detach() if isinstance(x, Tensor) else x for x in inputs))
     if not torch.compiler.is_compiling() and any(_check.mapped(x) for x in inputs[:2] if isinstance(x, Tensor)):
         raise NotImplementedError(
             "histogram methods do not run under torch.func.vmap: pass all images at once, (*, C, H, W)"
         )
     return function.apply(*inputs)
+
+
+def _learned(*inputs: Any) -> bool:
+    """Whether somebody may ask for a gradient."""
+    return torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
 
 
 class _Levels(torch.autograd.Function):

@@ -10,12 +10,14 @@ vector instructions.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from facelight.enhance._clipping_numba import rises
 from facelight.enhance._levels_torch import BINS
 from facelight.enhance._loops import in_parts, loop, parts
 from facelight.enhance._places import Blend, Place
@@ -31,10 +33,10 @@ def gray_levels(x: Tensor, nearly: float) -> tuple[Tensor, Tensor]:
 
 def count(levels: Tensor, place: Place, number: int, between: bool) -> Tensor:
     """Soft histograms (number, 256) of lines of levels (L, W)."""
-    lines, where = _array(levels), _Tables(place, None, levels)
-    counts = np.zeros(number * BINS, "float64" if between else lines.dtype)  # see `_levels_torch.count`
+    lines, where = _array(levels), _tables(place, None, *levels.shape, levels.dtype)
+    counts = np.zeros(number * BINS, lines.dtype)
     in_parts(_count, where.apart(lines), lines, where.row, where.column, between, counts)
-    return torch.from_numpy(counts).to(levels.dtype).view(number, BINS)
+    return torch.from_numpy(counts).view(number, BINS)
 
 
 def blended(
@@ -47,10 +49,9 @@ def blended(
     out: Tensor | None = None,
 ) -> Tensor:
     """Lines of levels (L, W) through tables (number, 256); `settled`: moved a little to the nearest whole level."""
-    lines, flat, where = _array(levels), _array(tables).ravel(), _Tables(place, blend, levels)
-    rises = np.diff(flat, append=flat[-1:]) if between else flat
+    lines, flat, where = _array(levels), _array(tables).ravel(), _tables(place, blend, *levels.shape, levels.dtype)
     out = torch.empty_like(levels, memory_format=torch.contiguous_format) if out is None else out
-    in_parts(_look_up, parts(lines), lines, flat, rises, *where.blend, between, settled, out.numpy())
+    in_parts(_look_up, parts(lines), lines, flat, *where.blend, between, settled, out.numpy())
     return out
 
 
@@ -58,19 +59,18 @@ def slopes(
     levels: Tensor, tables: Tensor, upstream: Tensor | None, place: Place, blend: Blend | None, between: bool
 ) -> Tensor:
     """Slope of the (blended) tables at each pixel, times what arrives from above, if anything does."""
-    lines, rows, where = _array(levels), _array(tables), _Tables(place, blend, levels)
-    half_steps, out = np.empty((len(rows), 2 * BINS), rows.dtype), np.empty_like(lines)
-    in_parts(_half_steps, parts(rows), rows, half_steps)
+    lines, where = _array(levels), _tables(place, blend, *levels.shape, levels.dtype)
+    steps, out = rises(_array(tables), between).ravel(), np.empty_like(lines)
     if upstream is None:
-        in_parts(_slope, parts(lines), lines, half_steps.ravel(), where.row, where.column, out)
+        in_parts(_slope, parts(lines), lines, steps, between, where.row, where.column, out)
     else:
-        in_parts(_slopes, parts(lines), lines, half_steps.ravel(), _array(upstream), *where.blend, out)
+        in_parts(_slopes, parts(lines), lines, steps, between, _array(upstream), *where.blend, out)
     return torch.from_numpy(out)
 
 
 def spread(levels: Tensor, upstream: Tensor, number: int, place: Place, blend: Blend | None, between: bool) -> Tensor:
     """What arrives from above, counted in the entries of the tables (number, 256) that each pixel was blended from."""
-    lines, where = _array(levels), _Tables(place, blend, levels)
+    lines, where = _array(levels), _tables(place, blend, *levels.shape, levels.dtype)
     out = np.zeros(number * BINS, lines.dtype)
     in_parts(_spread, where.apart(lines), lines, _array(upstream), *where.blend, between, out)
     return torch.from_numpy(out).view(number, BINS)
@@ -79,15 +79,14 @@ def spread(levels: Tensor, upstream: Tensor, number: int, place: Place, blend: B
 class _Tables:
     """The tables of each pixel as arrays, in pixels; those of a blend are zero where there is one table."""
 
-    def __init__(self, place: Place, blend: Blend | None, levels: Tensor) -> None:
-        height, width = levels.shape
+    def __init__(self, place: Place, blend: Blend | None, height: int, width: int, dtype: torch.dtype) -> None:
         self.row, self.column = _array(place.line).ravel(), _array(place.column.expand(width))
         if blend is None:
             self.below, self.right = np.zeros(height, "int32"), np.zeros(width, "int32")
             self.down, self.across = np.zeros(height, "float32"), np.zeros(width, "float32")
         else:
             self.below, self.right, self.down, self.across = (_array(x).ravel() for x in blend)
-        kind = _array(levels[:0]).dtype
+        kind = "float64" if dtype == torch.float64 else "float32"
         turns = np.flatnonzero(np.diff(self.column) | np.diff(self.right)) + 1
         runs = np.array([0, *turns, width])  # bounds of runs of columns with the same tables
         weights = self.down.astype(kind), self.across.astype(kind)
@@ -102,6 +101,9 @@ class _Tables:
         free = np.flatnonzero(last < self.row[1:] + self.column.min()) + 1
         near = free[np.abs(free[:, None] - np.array(bounds[1:-1])).argmin(0)] if free.size else free
         return [0, *sorted(set(near.tolist())), len(lines)]
+
+
+_tables = functools.lru_cache(maxsize=16)(_Tables)  # places that are kept, see `_grid.kept_places`, are known again
 
 
 @loop
@@ -120,42 +122,44 @@ def _scale(start: int, stop: int, lines: Any, nearly: Any, out: Any) -> bool:
 @loop
 def _count(start: int, stop: int, lines: Any, row: Any, column: Any, between: bool, counts: Any) -> None:
     half, width = lines.shape[1] // 2, lines.shape[1]
+    sums = np.zeros((column.max() + 1) * BINS + 1)  # of the tables of a line, in double, see `_levels_torch.count`
     for line in range(start, stop):
         for w in range(half):  # from two halves by turns: a bin is not asked for while it is being counted in
-            _count_one(lines[line, w], row[line] + column[w], between, counts)
-            _count_one(lines[line, w + half], row[line] + column[w + half], between, counts)
+            _count_one(lines[line, w], column[w], between, sums)
+            _count_one(lines[line, w + half], column[w + half], between, sums)
         if width > 2 * half:
-            _count_one(lines[line, width - 1], row[line] + column[width - 1], between, counts)
+            _count_one(lines[line, width - 1], column[width - 1], between, sums)
+        if line + 1 == stop or row[line + 1] != row[line]:
+            for k in range(len(sums) - 1):
+                counts[row[line] * BINS + k] += counts.dtype.type(sums[k])
+            sums[:] = 0
 
 
 @loop
-def _count_one(level: Any, table: int, between: bool, counts: Any) -> None:
+def _count_one(level: Any, table: int, between: bool, sums: Any) -> None:
     k = int(level)
-    at, one = np.uintp(table * BINS + k), counts.dtype.type(1)
-    fraction = counts.dtype.type(level) - counts.dtype.type(k)
-    if between and fraction > 0:  # what lies above white is the next table, which may be another thread's
-        counts[at] += one - fraction
-        counts[at + np.uintp(1)] += fraction
+    at, fraction = np.uintp(table * BINS + k), float(level) - k
+    if between:
+        sums[at] += 1 - fraction
+        sums[at + np.uintp(1)] += fraction
     else:
-        counts[at] += one
+        sums[at] += 1
 
 
 @loop
 def _look_up(
-    start: int, stop: int, lines: Any, flat: Any, rises: Any,
+    start: int, stop: int, lines: Any, flat: Any,
     row: Any, column: Any, below: Any, right: Any, down: Any, across: Any, runs: Any,
     between: bool, settled: bool, out: Any,
 ) -> None:  # fmt: skip
     kind, width = lines.dtype.type, lines.shape[1]
-    corners, value, rise = np.empty((4, width), lines.dtype), np.empty(width, lines.dtype), np.empty(width, lines.dtype)
+    corners, value = np.empty((4, width), lines.dtype), np.empty(width, lines.dtype)
     for line in range(start, stop):
-        _gather(lines[line], False, flat, row[line], below[line], column, right, runs, corners)
-        _mix(corners, down[line], across, value)
         if between:
-            _gather(lines[line], False, rises, row[line], below[line], column, right, runs, corners)
-            _mix(corners, down[line], across, rise)
-            for w in range(width):
-                value[w] += (lines[line, w] - np.floor(lines[line, w])) * rise[w]
+            _gather_between(lines[line], flat, row[line], below[line], column, right, runs, corners)
+        else:
+            _gather(lines[line], False, flat, row[line], below[line], column, right, runs, corners)
+        _mix(corners, down[line], across, value)
         if settled:
             for w in range(width):
                 value[w] += kind(1 / 4096) * (np.rint(value[w]) - value[w])
@@ -165,12 +169,12 @@ def _look_up(
 
 @loop
 def _slopes(
-    start: int, stop: int, lines: Any, half_steps: Any, upstream: Any,
+    start: int, stop: int, lines: Any, steps: Any, between: bool, upstream: Any,
     row: Any, column: Any, below: Any, right: Any, down: Any, across: Any, runs: Any, out: Any,
 ) -> None:  # fmt: skip
     corners = np.empty((4, lines.shape[1]), lines.dtype)
     for line in range(start, stop):
-        _gather(lines[line], True, half_steps, row[line], below[line], column, right, runs, corners)
+        _gather(lines[line], between, steps, row[line], below[line], column, right, runs, corners)
         _mix(corners, down[line], across, out[line])
         for w in range(lines.shape[1]):
             out[line, w] *= upstream[line, w]
@@ -187,13 +191,29 @@ def _gather(
         first = (row + column[start]) * size
         second, third = first + right[start] * size, first + below * size
         fourth = third + right[start] * size
-        tables = flat[first : first + size], flat[second : second + size]
-        under = flat[third : third + size], flat[fourth : fourth + size]
+        a, b, c, d = flat[first:], flat[second:], flat[third:], flat[fourth:]
         for w in range(start, stop):
             k = int(levels[w])
             entry = np.uintp(2 * k + (levels[w] > k) if half_steps else k)
-            corners[0, w], corners[1, w] = tables[0][entry], tables[1][entry]
-            corners[2, w], corners[3, w] = under[0][entry], under[1][entry]
+            corners[0, w], corners[1, w], corners[2, w], corners[3, w] = a[entry], b[entry], c[entry], d[entry]
+
+
+@loop
+def _gather_between(
+    levels: Any, flat: Any, row: int, below: int, column: Any, right: Any, runs: Any, corners: Any
+) -> None:
+    """As `_gather`, on the straight lines between two entries."""
+    for run in range(len(runs) - 1):
+        start, stop = runs[run], runs[run + 1]
+        first = (row + column[start]) * BINS
+        second, third = first + right[start] * BINS, first + below * BINS
+        fourth = third + right[start] * BINS
+        a, b, c, d = flat[first:], flat[second:], flat[third:], flat[fourth:]
+        for w in range(start, stop):
+            k = int(levels[w])
+            part, low, high = levels[w] - levels.dtype.type(k), np.uintp(k), np.uintp(min(k + 1, BINS - 1))
+            corners[0, w], corners[1, w] = a[low] + part * (a[high] - a[low]), b[low] + part * (b[high] - b[low])
+            corners[2, w], corners[3, w] = c[low] + part * (c[high] - c[low]), d[low] + part * (d[high] - d[low])
 
 
 @loop
@@ -208,22 +228,12 @@ def _mix(corners: Any, lower: Any, across: Any, out: Any) -> None:
 
 
 @loop
-def _slope(start: int, stop: int, lines: Any, half_steps: Any, row: Any, column: Any, out: Any) -> None:
+def _slope(start: int, stop: int, lines: Any, steps: Any, between: bool, row: Any, column: Any, out: Any) -> None:
     for line in range(start, stop):
         for w in range(lines.shape[1]):
-            k = int(lines[line, w])
-            at = (row[line] + column[w]) * 2 * BINS + 2 * k + (lines[line, w] > k)
-            out[line, w] = half_steps[np.uintp(at)]
-
-
-@loop
-def _half_steps(start: int, stop: int, tables: Any, out: Any) -> None:
-    """What a table rises a level, at half steps: at a level the mean of both sides, and between it and the next."""
-    for row in range(start, stop):
-        for k in range(BINS):
-            low, high = max(k - 1, 0), min(k + 1, BINS - 1)
-            out[row, 2 * k] = (tables[row, high] - tables[row, low]) / tables.dtype.type(high - low)
-            out[row, 2 * k + 1] = tables[row, high] - tables[row, k]
+            k, table = int(lines[line, w]), row[line] + column[w]
+            at = 2 * (table * BINS + k) + (lines[line, w] > k) if between else table * BINS + k
+            out[line, w] = steps[np.uintp(at)]
 
 
 @loop

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facelight import _check
 from facelight._graph import one_node
-from facelight.enhance import _clipping, _grid, _levels, _luminance
+from facelight.enhance import _clipping, _grid, _levels, _luminance, paths
 from facelight.enhance.clip_limits import check_clip_limit
 from facelight.enhance.modules import EnhancerModule, Positive
 
@@ -163,14 +163,13 @@ def _clahe(
     covered = _grid.extended(levels, axes).flatten(0, 1)
     rounded = exact and between and not opencv
     covered = _levels.whole_levels(covered) if rounded else covered
-    place = _grid.tile_place(number, axes, levels.device)
-    counts = _levels.histograms(covered, place, number * tiles, between and not rounded)
+    places = _grid.kept_places if paths.compiled(levels) else _grid.places
+    tile, place, blend = places(number, axes, levels.device, levels.dtype)
+    counts = _levels.histograms(covered, tile, number * tiles, between and not rounded)
 
     limit = _clipping.largest_count(clip_limit, pixels, convention).repeat_interleave(tiles)[:, None]
     tables = _clipping.tables(counts, limit.to(levels.device), pixels, convention, exact)
 
-    place, blend = _grid.blend_place(number, axes, levels.device)
-    blend = blend.to(levels.dtype)
     rounding = (torch.round if opencv else _levels.half_up) if exact else None
     return _levels.look_up(levels.flatten(0, 1), tables, place, blend, between, rounding)
 
