@@ -44,6 +44,7 @@ endef
 book: setup ## execute every chapter and render the book to _build/html/index.html
 	@echo "== Executing the chapters and rendering the book"
 	$(BIN)/python tools/execute.py
+	rm -rf _build/.doctrees # or pages whose text is the same would keep what they printed before
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "== The book lies at $(CURDIR)/_build/html/index.html"
 

@@ -143,3 +143,9 @@ def test_a_table_that_is_stored_as_html_is_refused(executed):
     notebook = nbformat.read(executed, as_version=4)
     notebook.cells[0].outputs[0].data["text/html"] = "<table></table>"
     assert "stores tables as HTML" in str(generator.lacking(notebook))
+
+
+def test_a_wide_table_has_smaller_letters_and_breaks_before_a_scatter():
+    wide, narrow = (Table(pd.DataFrame([["67.14±1.27"] * n]), "Right, %")._repr_html_() for n in (8, 7))
+    assert ('class="dataframe lab-dense"' in wide, "lab-dense" in narrow) == (True, False)
+    assert wide.count("67.14<wbr/>±1.27</td>") == 8

@@ -11,7 +11,7 @@ from facelight_lab import moving
 
 
 class MovingFigure(SphinxDirective):
-    """The figure named by the argument; the content is its caption."""
+    """The figure named by the argument; the content stands below it, as a legend: it has no number."""
 
     required_arguments = 1
     has_content = True
@@ -20,7 +20,7 @@ class MovingFigure(SphinxDirective):
         """A figure with the element that a script fills."""
         shown = nodes.figure("", nodes.raw("", moving.figure(self.arguments[0])._repr_html_(), format="html"))
         if self.content:
-            shown += nodes.caption("", "", *self.parse_inline(" ".join(self.content))[0])
+            shown += nodes.legend("", nodes.paragraph("", "", *self.parse_inline(" ".join(self.content))[0]))
         return [shown]
 
 

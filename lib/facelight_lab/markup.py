@@ -14,6 +14,8 @@ with extra("book"):
 
 FOLDED = 8
 """A table of more rows is folded below its title."""
+DENSE = 7
+"""A table of more columns has smaller letters."""
 
 _NUMBER = re.compile(r"Table (\w+)\.(\d+)\. ")
 _WORD = re.compile(r"(?!inf|nan)[^\W\d_]{3}")
@@ -60,7 +62,7 @@ def _scrolling(frame: pd.DataFrame, title: str, *, hidden: bool = False) -> str:
     caption = f'<caption class="lab-hidden">{title}</caption>' if hidden else f"<caption><span>{title}</span></caption>"
     with pd.option_context("display.max_colwidth", None):
         text = frame.to_html(na_rep=NOTHING, border=0)
-    names = "dataframe lab-levels" if frame.index.nlevels > 1 else "dataframe"
+    names = "dataframe" + " lab-levels" * (frame.index.nlevels > 1) + " lab-dense" * (frame.shape[1] > DENSE)
     head, _, body = text.partition("<tbody>")
     head = re.sub(r"<table[^>]*>", lambda _: f'<table class="{names}">{caption}', head, count=1)
     return f'<div class="lab-scroll">{_headings(head, frame)}<tbody>{_rows(body, frame)}</div>'
@@ -92,5 +94,5 @@ def _alignments(frame: pd.DataFrame) -> list[str]:
 
 
 def _together(cell: str) -> str:
-    """A cell that breaks before an interval in brackets, if it must, and not within it."""
-    return re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", "&nbsp;"), cell)
+    """A cell that breaks before an interval in brackets or a scatter, if it must, and not within it."""
+    return re.sub(r"\[[^\]]*\]", lambda interval: interval[0].replace(" ", "&nbsp;"), cell).replace("±", "<wbr/>±")

@@ -120,10 +120,13 @@ def pictures(page: Page) -> dict[str, bytes]:
 
 def darkened(page: Page) -> list[str]:
     """Pictures that look otherwise in dark mode."""
+    before = page.viewport_size or {"width": 1280, "height": 800}
+    page.set_viewport_size({"width": before["width"], "height": 2400})  # a higher picture would be put together of two
     light = pictures(page)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     dark = pictures(page)
     page.evaluate("document.documentElement.dataset.theme = 'light'")
+    page.set_viewport_size(before)
     return [f"changes in dark mode: {name}" for name in light if light[name] != dark.get(name)]
 
 
