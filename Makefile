@@ -58,6 +58,15 @@ test-browser: setup ## open every page of the rendered book in Chromium; picture
 	@echo "== Opening every page of the book in a browser"
 	$(BIN)/pytest tests/browser -m browser --numprocesses 2 --dist worksteal
 
+bench: setup ## run all benchmarks on a quiet machine, and keep their records for this kind of processor
+	@echo "== Timing; nothing else should compute meanwhile"
+	$(BIN)/python benchmarks/clahe_speed.py --save
+	$(BIN)/python benchmarks/landmark_speed.py --rounds 8 --save
+	$(BIN)/python benchmarks/landmark_speed.py --rounds 6 --bf16 --save
+	$(BIN)/python benchmarks/recognition_speed.py --bodies resnet18_c4 resnet50 --save
+	$(BIN)/python benchmarks/render_speed.py --save
+	@echo "== The records lie in book/results/speed"
+
 check: setup ## style, types, spelling, and that notebooks/ is what book/ generates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -101,4 +110,4 @@ release: setup ## change the version everywhere, in one commit: make release VER
 clean: ## remove what was built (not .venv)
 	rm -rf _build build .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: again help request setup book test test-browser check notebooks accept run print serve linkcheck lock release clean
+.PHONY: again bench help request setup book test test-browser check notebooks accept run print serve linkcheck lock release clean

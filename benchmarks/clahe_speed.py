@@ -1,8 +1,9 @@
 """CLAHE against OpenCV and Kornia, time and memory, in one process: `python benchmarks/clahe_speed.py`.
 
-The batch is 32 rendered faces of 224x224 at 8-bit levels. Every operation is run in turn, several rounds, and its
-median time is printed; slow ones run fewer rounds. Peak memory is that of a fresh process each. `--save` writes a
-record.
+The batch is 32 rendered faces of 224x224 at 8-bit levels. The library computes on the path that it takes by itself,
+compiled loops where numba is installed, and "by PyTorch" by PyTorch's operations; `torch.compile` knows only those.
+Every operation is run in turn, several rounds, and its median time is printed; slow ones run fewer rounds. Peak memory
+is that of a fresh process each. `--save` writes a record.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor
 import facelight_render as synthetic
 from facelight import _machine, enhance
 from facelight.data.samples import LitFaces
-from facelight_lab import results
+from facelight_lab import speed
 
 CLIP_LIMIT, GRID = 2.0, (8, 8)
 SIDES = (128, 256, 512, 1024, 2048, 4096)
@@ -56,15 +57,20 @@ def operations(x: Tensor) -> dict[str, Callable[[], object]]:
     def slow(v: Tensor) -> Tensor:
         return equalize_clahe(v, CLIP_LIMIT, GRID, slow_and_differentiable=True)
 
+    def by_pytorch(function: Callable[[], object]) -> Callable[[], object]:
+        return enhance.use_histogram_path("torch")(function)
+
     return {
         "OpenCV, forward": lambda: [opencv.apply(image) for image in levels],
         "kornia, forward": lambda: equalize_clahe(x, CLIP_LIMIT, GRID),
         "ours, forward": lambda: ours(x),
         "ours compiled, forward": lambda: ours_compiled(x),
         "ours between levels, forward": lambda: ours(between),
+        "ours by PyTorch, forward": by_pytorch(lambda: ours(x)),
         "ours, forward + backward": with_gradient(ours, x),
         "ours compiled, forward + backward": with_gradient(ours_compiled, x),
         "ours between levels, forward + backward": with_gradient(ours, between),
+        "ours by PyTorch, forward + backward": by_pytorch(with_gradient(ours, x)),
         SLOW[0]: lambda: slow(x),
         SLOW[1]: with_gradient(slow, x),
     }
@@ -168,13 +174,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=_machine.processors(), help="of OpenCV and of PyTorch")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each operation")
     parser.add_argument("--slow-rounds", type=int, default=3, help="measurements of Kornia's differentiable CLAHE")
-    parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")
+    speed.add_saving(parser)
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    speed.check_saving(given.save)
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
     if given.memory_of:
         return print_memory_of(given.memory_of, given.size)
+    enhance.prepare_histograms()
     start = time.perf_counter()
     lit = faces(given.size)
     x = lit.image.float() / 255
@@ -194,21 +202,10 @@ def main() -> None:
     for title in ("gradient_norm", "nanoseconds_per_pixel", "machine"):
         print(title, metrics[title])
     if given.save:
-        item = results.record(
-            "speed",
-            {
-                "batch": len(x),
-                "size": given.size,
-                "clip_limit": CLIP_LIMIT,
-                "grid_size": GRID,
-                "threads": given.threads,
-            },
-            metrics,
-            data={"name": "synthetic", "sha256": "rendered", "split": "every 2nd light of one face", "count": len(x)},
-            seconds=time.perf_counter() - start,
-            command="python benchmarks/clahe_speed.py --save",
-        )
-        print(results.save(item))
+        config = {"batch": len(x), "size": given.size, "clip_limit": CLIP_LIMIT, "grid_size": GRID}
+        config |= {"threads": given.threads, "histograms": enhance.histogram_path()}
+        data = {"name": "synthetic", "sha256": "rendered", "split": "every 2nd light of one face", "count": len(x)}
+        print(speed.save("clahe", config, metrics, data=data, seconds=time.perf_counter() - start))
 
 
 if __name__ == "__main__":

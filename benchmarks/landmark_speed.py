@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from facelight import _machine, layers
 from facelight.data import LandmarkFaces
-from facelight_lab import results
+from facelight.precision import computes_in_bfloat16
+from facelight_lab import speed
 from facelight_lab.first_layers import Precise
 from facelight_lab.landmarks import regressor, settings
 from facelight_lab.stems import NORMALIZED, OURS
@@ -189,8 +190,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=_machine.processors(), help="of PyTorch")
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each")
     parser.add_argument("--bf16", action="store_true", help="forward pass in bfloat16, as in `train.Recipe`")
-    parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")
+    speed.add_saving(parser)
     given = parser.parse_args()
+    speed.check_saving(given.save)
+    if given.bf16 and not computes_in_bfloat16("cpu"):
+        return print("nothing is timed: this processor does not compute in bfloat16, and nobody would train so on it")
     torch.set_num_threads(given.threads)
     start = time.perf_counter()
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -210,11 +214,11 @@ def main() -> None:
             by = f"   by layer {value['by_layer']:.3f}" if "by_layer" in value else ""
             print(f"  {name:64} {value['milliseconds']:9.1f} ms   ratio {value['ratio']:.3f}{by}")
     if given.save:
-        config = {"what": Path(__file__).stem, "batch": given.batch, "bf16": given.bf16, "rounds": given.rounds}
+        config = {"batch": given.batch, "bf16": given.bf16, "rounds": given.rounds}
         config |= {"bodies": {body: BODIES[body] for body in given.bodies}, "threads": given.threads}
         data = {"name": "noise", "sha256": "none", "split": "none", "count": FACES}
         seconds = time.perf_counter() - start
-        print(results.save(results.record("speed", config, {"times": found}, data=data, seconds=seconds)))
+        print(speed.save(Path(__file__).stem, config, {"times": found}, data=data, seconds=seconds))
 
 
 if __name__ == "__main__":

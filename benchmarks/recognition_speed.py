@@ -22,7 +22,7 @@ from torch import Tensor
 
 import facelight_render as synthetic
 from facelight import _machine
-from facelight_lab import results
+from facelight_lab import speed
 from facelight_lab.enhancers import FAMILY, Enhancer
 from facelight_lab.recognition import networks
 
@@ -105,8 +105,9 @@ def main() -> None:
     parser.add_argument("--bodies", nargs="+", default=list(BODIES), choices=list(BODIES), help="which to time")
     parser.add_argument("--threads", type=int, default=_machine.processors(), help="of PyTorch and OpenCV")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each stage")
-    parser.add_argument("--save", action="store_true", help="write a record to book/results/speed")
+    speed.add_saving(parser)
     given = parser.parse_args()
+    speed.check_saving(given.save)
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
     start = time.perf_counter()
@@ -120,19 +121,10 @@ def main() -> None:
                 share = f"{100 * value / found['training step']:6.2f} % of a training step"
                 print(f"  {name:22} {value:9.1f} ms {1000 * BATCH / value:10.0f} pictures/s {share}")
     if given.save:
-        item = results.record(
-            "speed",
-            {
-                "what": "recognition",
-                "batch": BATCH,
-                "bodies": {b: BODIES[b] for b in given.bodies},
-                "threads": given.threads,
-            },
-            {"milliseconds": measured},
-            data={"name": "synthetic", "sha256": "rendered", "split": "one face", "count": BATCH},
-            seconds=time.perf_counter() - start,
-        )
-        print(results.save(item))
+        config = {"batch": BATCH, "bodies": {b: BODIES[b] for b in given.bodies}, "threads": given.threads}
+        data = {"name": "synthetic", "sha256": "rendered", "split": "one face", "count": BATCH}
+        seconds = time.perf_counter() - start
+        print(speed.save("recognition", config, {"milliseconds": measured}, data=data, seconds=seconds))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from nbclient import NotebookClient
 from nbstripout import strip_output
 
 from facelight import _files
+from facelight.enhance import prepare_histograms
 from facelight_lab.claims.names import COLAB
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,6 +141,7 @@ def laid_out(chapter: Path) -> str:
 
 def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Run all cells from the folder of the notebooks; keep the outputs that are compared, and all execution counts."""
+    prepare_histograms()  # or the notebook would say that something is compiled
     own = KernelSpecManager(kernel_dirs=[f"{sys.prefix}/share/jupyter/kernels"])  # no other kernel of the same name
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=own)
     resources = {"metadata": {"path": str(ROOT / "notebooks")}}

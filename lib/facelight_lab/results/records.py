@@ -212,6 +212,13 @@ def commit() -> str | None:
     return _git("rev-parse", "HEAD")
 
 
+def clean() -> bool | None:
+    """Whether the files of that checkout are those of its commit; None where there is none."""
+    # Records that a run has just written do not make the code dirty.
+    status = _git("status", "--porcelain", "--", ":/", ":(exclude,top)book/results")
+    return None if status is None else not status
+
+
 def _git(*words: str) -> str | None:
     """What git says of the checkout that this file belongs to; None where it is installed without one."""
     answer = ""
@@ -260,11 +267,9 @@ def _provenance(seconds: float, device: str, command: str | None) -> dict[str, A
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    # Records that a run has just written do not make the code dirty.
-    status = _git("status", "--porcelain", "--", ":/", ":(exclude,top)book/results")
     return {
         "commit": commit(),
-        "clean": None if status is None else not status,
+        "clean": clean(),
         "versions": versions,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {_machine.processors()} CPU cores",
