@@ -22,12 +22,15 @@ FLAT = (
     "data.samples",
     "detect",
     "enhance",
+    "finders",
     "illumination",
     "layers",
     "losses",
     "metrics",
     "models",
+    "pipelines",
     "train",
+    "weights",
 )
 LIGHT = ("illumination", "layers", "losses", "metrics", "models", "train", "augment", "enhance")
 CODE = """

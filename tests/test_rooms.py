@@ -109,7 +109,7 @@ def test_files_are_short_and_the_library_is_thin():
     texts = {module: path.read_text(encoding="utf-8").splitlines() for module, path in FILES.items()}
     assert {module: len(lines) for module, lines in texts.items() if len(lines) > 300} == {}
     library = [line for module, lines in texts.items() if room(module) == "facelight" for line in lines]
-    assert sum(bool(line.strip()) for line in library) <= 8000
+    assert sum(bool(line.strip()) for line in library) <= 8500
 
 
 def test_nothing_is_installed_that_nothing_imports():

@@ -2,7 +2,8 @@
 
 Every public function and class is at hand by its name, `facelight.clahe`, `facelight.LogConv2d`, and in its module,
 `facelight.enhance.clahe`. An image flows through the modules in this order: `data`, `illumination`, `augment`,
-`enhance`, `layers`, `models`, `losses`, `metrics`; `train` trains, `detect` finds faces.
+`enhance`, `layers`, `models`, `losses`, `metrics`; `train` trains, `detect` and `finders` find faces, `weights` keeps
+networks in files, and `pipelines` leads from a photograph to landmarks in three lines.
 Modules are imported when one of their names is used first: `import facelight` alone costs nothing and touches neither
 network nor GPU. The names are those in the `__all__` of the modules; `__init__.pyi` tells editors the same.
 """
@@ -16,7 +17,10 @@ import lazy_loader as _lazy
 
 __version__ = _version("facelight")
 
-_MODULES = ("augment", "data", "detect", "enhance", "illumination", "layers", "losses", "metrics", "models", "train")
+_MODULES = (
+    "augment", "data", "detect", "enhance", "finders", "illumination", "layers", "losses", "metrics", "models",
+    "pipelines", "train", "weights",
+)  # fmt: skip
 
 
 def _names(module: str) -> list[str]:

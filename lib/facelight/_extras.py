@@ -16,7 +16,7 @@ class MissingExtra(ModuleNotFoundError):
 
 @contextlib.contextmanager
 def extra(name: str, *packages: str) -> Iterator[None]:
-    """Import what needs packages of the extra "fast", "render" or "book" inside of this.
+    """Import what needs packages of the extra "fast", "render", "onnx" or "book" inside of this.
 
     Args:
         name: of the extra.

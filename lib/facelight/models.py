@@ -23,7 +23,7 @@ __all__ = [
     "torchvision_body",
 ]
 
-RESNETS = ("resnet18", "resnet18_c4", "resnet34", "resnet50")
+RESNETS = ("resnet18", "resnet18_c4", "resnet18_small", "resnet34", "resnet50")
 BACKBONES = (*RESNETS, "vgg16", "vgg16_small", "inception_v3")
 _SMALLEST_SIDE = {"vgg16": 32, "vgg16_small": 32, "inception_v3": 75}  # below it a pooling layer has nothing left
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and deviations that its weights expect
@@ -138,17 +138,19 @@ def landmark_regressor(
     *,
     stem: Stem | None = None,
     head_width: int = 512,
+    grid: int = 1,
     dropout: float = 0.5,
     weights: str | None = None,
 ) -> FaceNet:
     """Build the paper's landmark network: a ResNet body, then Linear, ReLU, Dropout, Linear.
 
     Args:
-        backbone: "resnet18", "resnet34" or "resnet50"; or "resnet18_c4", see `face_classifier`.
+        backbone: "resnet18", "resnet34" or "resnet50"; or "resnet18_c4" or "resnet18_small", see `face_classifier`.
         num_landmarks: K.
         stem: makes the first layer from the body's first Conv2d, for instance
             `functools.partial(LogConv2d.from_conv, epsilon=1 / 255, zero_mean=True)`; None keeps the linear Conv2d.
         head_width: units of the hidden layer.
+        grid: the last map is averaged over grid x grid cells, all of which the head sees; 1: over the whole map.
         dropout: probability in the head, in [0, 1).
         weights: None for random weights, or "imagenet": torchvision's IMAGENET1K_V1, downloaded on first use into
             the `torch.hub` directory (`TORCH_HOME`) and checked against their hash. Under a linear stem the network
@@ -173,10 +175,12 @@ def landmark_regressor(
     _check.one_of(backbone, RESNETS, "backbone")
     _check_count(num_landmarks, "num_landmarks")
     _check_count(head_width, "head_width")
+    _check_count(grid, "grid")
     _check_probability(dropout)
     body = torchvision_body(backbone, weights)
+    body.avgpool = nn.AdaptiveAvgPool2d(grid)
     head = (
-        nn.Linear(body.fc.in_features, head_width),
+        nn.Linear(body.fc.in_features * grid**2, head_width),
         nn.ReLU(),
         nn.Dropout(dropout),
         PreciseLinear(head_width, 2 * num_landmarks),
@@ -197,8 +201,9 @@ def face_classifier(
 
     Args:
         backbone: "resnet18", "resnet34", "resnet50", "vgg16" or "inception_v3"; or, for small pictures and few
-            of them, with a quarter of the weights, "resnet18_c4", ResNet-18 up to its stage conv4, or "vgg16_small",
-            VGG16 with batch normalization after each convolution and the mean of the last map instead of its 7x7 cells.
+            of them, with a quarter of the weights, "resnet18_c4", ResNet-18 up to its stage conv4, "resnet18_small",
+            the same with one block in that stage, or "vgg16_small", VGG16 with batch normalization after each
+            convolution and the mean of the last map instead of its 7x7 cells.
             The ResNets take any size; VGG16 at least 32x32 and Inception-v3 at least 75x75 pixels (made for 224 and
             299).
         num_classes: number of identities.

@@ -28,6 +28,16 @@ REGIONS_98 = {
 }
 """Regions of the 98-point scheme: landmark numbers by name."""
 
+REGIONS_68 = {
+    "contour": tuple(range(17)),
+    "brows": tuple(range(17, 27)),
+    "nose": tuple(range(27, 36)),
+    "eyes": tuple(range(36, 48)),
+    "lips": tuple(range(48, 68)),
+}
+"""The same of the 68 points of 300-W."""
+SCHEMES = {"wflw98": REGIONS_98, "w300_68": REGIONS_68}
+
 FLIP_98 = _permutation(
     98,
     (
@@ -92,6 +102,17 @@ less than 0.02 in the shared ones. The authors of WFLW know of no exact correspo
 """
 
 
+def point_names(scheme: str) -> tuple[str, ...]:
+    """Names of the landmarks of a scheme, "wflw98" or "w300_68": region, and number within it from 0.
+
+    >>> point_names("w300_68")[36]
+    'eyes 0'
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme: expected 'wflw98' or 'w300_68', got {scheme!r}")
+    return tuple(f"{region} {i}" for region, numbers in SCHEMES[scheme].items() for i in range(len(numbers)))
+
+
 def mean_shape(scheme: str = "wflw98") -> npt.NDArray[np.float64]:
     """Mean shape of real near-frontal faces, y down.
 
@@ -109,6 +130,5 @@ def mean_shape(scheme: str = "wflw98") -> npt.NDArray[np.float64]:
     >>> mean_shape()[[60, 72], 0].round(2).tolist()
     [-0.5, 0.5]
     """
-    if scheme not in ("wflw98", "w300_68"):
-        raise ValueError(f"scheme: expected 'wflw98' or 'w300_68', got {scheme!r}")
+    point_names(scheme)  # refuses another one
     return np.loadtxt(Path(__file__).with_name(f"mean_shape_{scheme}.csv"), delimiter=",", comments="#")

@@ -36,6 +36,7 @@ class Network:
         head_width, dropout: see `models.landmark_regressor`.
         mean_shape: start at the mean of the training landmarks, see `start_at`.
         norm: of `NORMS`, what stands where the body has batch normalization, see `normalized_by`.
+        grid: see `models.landmark_regressor`.
     """
 
     backbone: str = "resnet18_c4"
@@ -44,10 +45,12 @@ class Network:
     dropout: float = 0.0
     mean_shape: bool = True
     norm: str = field(default="batch", metadata=LATER)
+    grid: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         _check.one_of(self.backbone, models.RESNETS, "backbone")
         _check.whole(self.head_width, "head_width", 1)
+        _check.whole(self.grid, "grid", 1)
         _check.one_of(self.norm, NORMS, "norm")
         if self.weights not in (None, "imagenet"):
             raise ValueError(f"weights: expected None or 'imagenet', got {self.weights!r}")
@@ -91,7 +94,7 @@ def build(variant: str, network: Network, points: int) -> models.FaceNet:
         network: what stands behind the first layer.
         points: number of landmarks.
     """
-    options: dict[str, Any] = {"head_width": network.head_width, "dropout": network.dropout, "weights": network.weights}
+    options: dict[str, Any] = {name: getattr(network, name) for name in ("head_width", "grid", "dropout", "weights")}
     model = stems.build(variant, functools.partial(models.landmark_regressor, network.backbone, points, **options))
     normalized_by(model.body, network.norm)
     return model

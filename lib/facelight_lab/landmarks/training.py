@@ -106,11 +106,18 @@ def handed_on(teacher: nn.Module, config: Landmarks, *, adapt: bool) -> nn.Modul
 
 
 def trained(
-    start: nn.Module, config: Landmarks, faces: LandmarkFaces, rows: Tensor, held: Tensor, checkpoint: Path | None
+    start: nn.Module,
+    config: Landmarks,
+    faces: LandmarkFaces,
+    rows: Tensor,
+    held: Tensor,
+    checkpoint: Path | None,
+    *,
+    progress: bool = True,
 ) -> tuple[nn.Module, train.Curve]:
     """The network, trained as a run says on crops `rows` and watched on crops `held`, and the curve.
 
-    It goes on from a checkpoint where there is one of this very run.
+    It goes on from a checkpoint where there is one of this very run; without one there is no bar either.
     """
     where = f"{config.device}, {torch.get_num_threads()} threads"
     identity = f"{config} with the code {code()} and torch {torch.__version__} on {where}"
@@ -132,7 +139,7 @@ def trained(
             seed=config.seed,
             checkpoint=checkpoint,
             identity=identity,
-            progress=checkpoint is not None,
+            progress=progress and checkpoint is not None,
         )
 
     return model, continued(attempt, checkpoint)
