@@ -1,4 +1,7 @@
-"""The `facelight` command: look at data sets, run experiments. Thin: all work is done by the modules it calls."""
+"""The `facelight` command: pictures and networks of one's own, data sets, experiments.
+
+Thin: all work is done by the modules it calls.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,15 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 
 from facelight._extras import MissingExtra
 
+EXITS = """exit status:
+  0  done; a picture in which no face was found is an answer, too
+  1  something could not be read, written or found, or an extra is missing: the message says what to do
+  2  the command line is wrong"""
 PROFILE = "book, laptop (default) or full"
 FOLDERS = {
     "yaleb": "CroppedYale",
@@ -28,9 +37,14 @@ FOLDERS = {
 def parser() -> argparse.ArgumentParser:
     """The command line, in one place."""
     top = argparse.ArgumentParser(
-        prog="facelight", description="Faces under changing light: data sets and experiments."
+        prog="facelight",
+        description="Faces under changing light: pictures and networks of your own, data sets, experiments.",
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(dest="command", required=True)
+    top.add_argument("--version", action="version", version=f"facelight {version('facelight')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+    _add_own(commands)
     data = commands.add_parser("data", help="look at the data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="which data sets are there, and where they are looked for")
     verify = data.add_parser("verify", help="count the files of a data set and compare their hash")
@@ -66,17 +80,137 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_own(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is for pictures and networks of one's own."""
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=text, epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    predict = command("predict", "find faces and their landmarks in photographs and videos")
+    predict.add_argument("photos", nargs="+", metavar="PHOTO", help="picture, video or folder")
+    predict.add_argument(
+        "-o", "--output", type=Path, help="folder for drawings and JSON, or a file for one (landmarks/)"
+    )
+    predict.add_argument("--model", metavar="FILE", help="network; default: the one that comes with facelight")
+    predict.add_argument("--darken", type=float, default=1.0, metavar="6", help="divide gray levels by this first")
+    predict.add_argument("--compare", action="store_true", help="draw two networks side by side as the light falls")
+    predict.add_argument("--against", metavar="FILE", help="the other network of --compare; default: the plain one")
+    predict.add_argument("--finder", default="viola-jones", help="viola-jones, or the .onnx file of a YuNet network")
+    predict.add_argument("--json", action="store_true", help="print a line of JSON a file; writes nothing without -o")
+    predict.add_argument("--quiet", action="store_true", help="print no progress and no summary")
+
+    enhance = command(
+        "enhance", "draw every enhancer side by side, or write one of them: --method clahe --clip-limit 2"
+    )
+    enhance.add_argument("photo", metavar="PHOTO")
+    enhance.add_argument("-o", "--output", type=Path, help="file, or folder for it; default: here")
+    enhance.add_argument("--method", help="a function of facelight.enhance; its settings follow, --clip-limit 2")
+
+    trains = command("train", "train a network of your own").add_subparsers(dest="what", required=True)
+    about = "train a small network that finds landmarks; goes on where it stopped, deterministic by --seed"
+    train = trains.add_parser("landmarks", help=about, description=about)
+    train.add_argument(
+        "--data", default="rendered", help="rendered, w300, wflw, or a folder of pictures with .pts files"
+    )
+    train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="file that is written")
+    train.add_argument("--points", type=int, choices=(98, 68), help="default: as many as the data have")
+    train.add_argument("--stem", default="light", choices=("light", "linear"), help="first layer: light_stem, or plain")
+    train.add_argument("--faces", type=int, default=30_000, help="rendered faces")
+    train.add_argument("--epochs", type=int, default=20)
+    train.add_argument("--batch", type=int, default=64)
+    train.add_argument("--size", type=int, default=96, help="side of the crops in pixels")
+    train.add_argument("--seed", type=int, default=0)
+    for name, text in (("light", "half of the faces in less light"), ("noise", "half behind a camera with noise")):
+        train.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=True, help=text)
+    train.add_argument("--darkest", type=float, default=25.0, help="gray levels are divided by this at most")
+    train.add_argument("--quiet", action="store_true", help="print no progress and no summary")
+
+    measure = command("measure", "measure a network on test faces, under several lights")
+    measure.add_argument("model", nargs="?", metavar="MODEL", help="default: the one that comes with facelight")
+    measure.add_argument(
+        "--data", nargs="+", default=["rendered"], choices=("rendered", "w300", "wflw_crops", "net7876")
+    )
+    measure.add_argument("--every", type=int, default=1, metavar="N", help="take every n-th face")
+    measure.add_argument("--json", action="store_true", help="print JSON")
+
+    export = command("export", "write a network as ONNX, compared with PyTorch by onnxruntime; needs the extra [onnx]")
+    export.add_argument("model", nargs="?", metavar="MODEL", help="default: the one that comes with facelight")
+    export.add_argument("--onnx", type=Path, required=True, metavar="OUT", help="file that is written")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, or 1 when data are incomplete a request cannot be met, or an extra is missing."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    if rest and options.command != "enhance":
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8, nor the terminal
             stream.reconfigure(errors="backslashreplace")
     try:
-        return {"data": _data, "run": _run, "list": _list}[options.command](options)
-    except (ValueError, OSError, MissingExtra) as error:
+        return globals()[f"_{options.command}"](options)
+    except (ValueError, OSError, ArithmeticError, MissingExtra) as error:
         print(f"facelight: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("facelight: stopped", file=sys.stderr)
+        return 130
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from facelight_lab.commands import predicting
+
+    names = ("output", "model", "against", "darken", "compare", "finder", "json", "quiet")
+    given = {name: getattr(options, name) for name in names}
+    return predicting.run(predicting.Request(tuple(options.photos), **given))
+
+
+def _enhance(options: argparse.Namespace) -> int:
+    from facelight_lab.commands import enhancing
+
+    print(enhancing.run(options.photo, options.output, options.method, enhancing.settings(options.rest)))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from facelight_lab.commands import training
+
+    names = [field.name for field in dataclasses.fields(training.Plan) if field.name != "network"]
+    plan = training.Plan(**{name: getattr(options, name) for name in names})
+    options_given = " ".join(f"--{name} {getattr(plan, name)}" for name in ("data", "stem", "faces", "epochs", "seed"))
+    card, digest = training.run(
+        plan, options.output, command=f"facelight train landmarks {options_given}", progress=not options.quiet
+    )
+    if not options.quiet:
+        print(
+            f"{options.output}: {len(card.points)} landmarks, first layer {card.stem}, {card.errors}, sha256 {digest}"
+        )
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from facelight_lab.commands import measuring
+
+    found = measuring.measure(options.model, options.data, every=options.every)
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    print("mean error of the landmarks that network and set share, in per cent of the distance of the eyes")
+    for name, errors in found.items():
+        print(f"{name:12}" + "".join(f"{light:>16}" for light in errors))
+        print(f"{'':12}" + "".join(f"{100 * value:16.2f}" for value in errors.values()))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from facelight_lab.commands import exporting
+
+    off = exporting.run(options.model, options.onnx)
+    print(f"{options.onnx}: differs from PyTorch by at most {off:.2g} of the crop's side")
+    return 0
 
 
 def _data(options: argparse.Namespace) -> int:
