@@ -583,7 +583,7 @@ def test_bad_configurations(options: dict, message: str) -> None:
         (
             Network,
             {"backbone": "vgg16"},
-            "backbone: expected one of 'resnet18', 'resnet18_c4', 'resnet34', 'resnet50', got 'vgg16'",
+            "backbone: expected one of 'resnet18', 'resnet18_c4', 'resnet18_small', .*, got 'vgg16'",
         ),
         (Network, {"weights": "people"}, "weights: expected None or 'imagenet', got 'people'"),
         (Network, {"head_width": 0}, "head_width: expected a whole number of at least 1, got 0"),
