@@ -247,5 +247,10 @@ def test_wheel_carries_its_data(tmp_path):
     (wheel,) = tmp_path.glob("facelight-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (about,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    assert wheel.stat().st_size < 10e6
+    assert {f"{package}/py.typed" for package in ("facelight", "facelight_render", "facelight_lab")} <= packed
+    assert "Description-Content-Type: text/markdown\n" in about
+    assert about.partition("\n\n")[2].strip() == (ROOT / "README.md").read_text().strip()
     wanted = {p.relative_to(ROOT / "lib").as_posix() for p in tracked() if p.is_relative_to(ROOT / "lib")}
     assert packed == wanted
