@@ -37,10 +37,10 @@ def opencv_derivative(counts: Tensor, limit: Tensor, pixels: int, gradient: Tens
     return torch.from_numpy(to_counts), torch.from_numpy(to_limit)
 
 
-def rises(tables: Any, half_steps: bool) -> Any:
-    """What tables (M, 256) rise a level, at each level the mean of both sides, and between it and the next."""
-    out = np.empty((len(tables), 2 * BINS if half_steps else BINS), tables.dtype)
-    in_parts(_half_steps if half_steps else _steps, parts(tables), tables, out)
+def rises(tables: Any) -> Any:
+    """What tables (M, 256) rise a level, (M, 512): at each, where it is the mean of both sides, and behind it."""
+    out = np.empty((len(tables), 2 * BINS), tables.dtype)
+    in_parts(_rises, parts(tables), tables, out)
     return out
 
 
@@ -116,21 +116,15 @@ def _derivative(
 
 
 @loop
-def _steps(start: int, stop: int, tables: Any, out: Any) -> None:
+def _rises(start: int, stop: int, tables: Any, out: Any) -> None:
+    half = tables.dtype.type(0.5)
     for row in range(start, stop):
-        out[row, 0] = tables[row, 1] - tables[row, 0]
-        for k in range(1, BINS - 1):
-            out[row, k] = (tables[row, k + 1] - tables[row, k - 1]) / tables.dtype.type(2)
-        out[row, BINS - 1] = tables[row, BINS - 1] - tables[row, BINS - 2]
-
-
-@loop
-def _half_steps(start: int, stop: int, tables: Any, out: Any) -> None:
-    for row in range(start, stop):
-        for k in range(BINS):
-            low, high = max(k - 1, 0), min(k + 1, BINS - 1)
-            out[row, 2 * k] = (tables[row, high] - tables[row, low]) / tables.dtype.type(high - low)
-            out[row, 2 * k + 1] = tables[row, high] - tables[row, k]
+        before = tables[row, 1] - tables[row, 0]
+        for k in range(BINS - 1):
+            rise = tables[row, k + 1] - tables[row, k]
+            out[row, 2 * k], out[row, 2 * k + 1] = half * (before + rise), rise
+            before = rise
+        out[row, 2 * BINS - 2], out[row, 2 * BINS - 1] = before, 0
 
 
 def _array(x: Tensor) -> Any:

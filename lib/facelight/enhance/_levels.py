@@ -30,12 +30,14 @@ def gray_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
     Double precision stays what it is, unless `exact`; everything else becomes single. Values that rounding has moved
     off a whole level, as multiplying by 1 / 255 does, are put back. NaN, which no check finds where values are not
     `readable`, counts as black, so that it cannot become an index; `pictures` puts it back.
+
+    Compiled loops do all that line by line when they need it. For them the images stay as they are, in [0, 1], and so
+    are what `look_up` returns.
     """
     kind = torch.float64 if x.dtype == torch.float64 and not exact else torch.float32
     x = x.to(kind).flatten(0, -3)
     if paths.compiled(x):
-        levels, between = run(_Levels, x)
-        return levels, bool(between)
+        return x, True
     levels = x * (BINS - 1)
     levels = levels if _check.readable(x) else levels.nan_to_num(nan=0.0)
     between = _some_between(levels)
@@ -47,7 +49,8 @@ def gray_levels(x: Tensor, exact: bool) -> tuple[Tensor, bool]:
 
 def pictures(levels: Tensor, x: Tensor) -> Tensor:
     """Levels in the order of the pixels of x as images of its shape and type; NaN where x is. They are overwritten."""
-    out = levels.div_(BINS - 1).to(x.dtype).view(x.shape)
+    out = levels if paths.compiled(levels) else levels.div_(BINS - 1)
+    out = out.to(x.dtype).view(x.shape)
     return out if _check.readable(x) else torch.where(x.isnan(), x.detach(), out)
 
 
@@ -64,9 +67,12 @@ def half_up(value: Tensor) -> Tensor:
     return (value + 0.5).floor()
 
 
-def histograms(levels: Tensor, place: Place, number: int, between: bool = True) -> Tensor:
-    """Soft histograms (number, 256) of lines of gray levels (L, W) in [0, 255]; `between` as of `gray_levels`."""
-    return run(_Histograms, levels, place, number, between)
+def histograms(levels: Tensor, place: Place, number: int, between: bool = True, rounded: bool = False) -> Tensor:
+    """Soft histograms (number, 256) of lines (L, W) of `gray_levels`, which says `between`; or of levels `rounded`."""
+    fast = paths.compiled(levels)
+    if rounded and between and not fast:
+        levels = whole_levels(levels)
+    return run(_Histograms, levels, place, number, between and not rounded, fast)
 
 
 def look_up(
@@ -77,19 +83,13 @@ def look_up(
     between: bool = True,
     rounding: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Lines of gray levels (L, W) through tables (number, 256), or through four of them, blended bilinearly.
-
-    The levels may be overwritten where no derivative is asked for: they are not to be used any more.
+    """Lines (L, W) of `gray_levels` through tables (number, 256), or through four of them, blended bilinearly.
 
     `rounding` makes gray levels of the entries of the tables; the derivative is that without it. Each result is then
     moved by 1/4096 of the way to the nearest whole level: one half-way between two levels could otherwise be rounded
     up or down later, after a division by 255 and a multiplication by it.
     """
-    if paths.compiled(levels) and not _learned(levels, tables):
-        entries = rounding(tables) if rounding else tables
-        settled = rounding is not None
-        return paths.of(levels).blended(levels, entries, place, blend, between, settled, out=levels)
-    return run(_LookUp, levels, tables, place, blend, between, rounding)
+    return run(_LookUp, levels, tables, place, blend, between, rounding, paths.compiled(levels))
 
 
 def run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
@@ -108,38 +108,22 @@ def _learned(*inputs: Any) -> bool:
     return torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
 
 
-class _Levels(torch.autograd.Function):
-    """The compiled half of `gray_levels`."""
-
-    @staticmethod
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        return paths.of(x).gray_levels(x, _levels_torch.nearly(x.dtype))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> Tensor:
-        return gradient * (BINS - 1)
-
-
 class _Histograms(torch.autograd.Function):
     @staticmethod
-    def forward(levels: Tensor, place: Place, number: int, between: bool) -> Tensor:
-        return paths.of(levels).count(levels, place, number, between)
+    def forward(levels: Tensor, place: Place, number: int, between: bool, fast: bool) -> Tensor:
+        return paths.operations(fast).count(levels, place, number, between)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        levels, ctx.place, _, ctx.between = inputs
+        levels, ctx.place, _, ctx.between, ctx.fast = inputs
         ctx.save_for_backward(levels)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         (levels,) = ctx.saved_tensors
         with torch.no_grad():
-            out = paths.of(levels).slopes(levels, gradient, None, ctx.place, None, ctx.between)
-        return first_derivative(out, gradient), None, None, None
+            out = paths.operations(ctx.fast).slopes(levels, gradient, None, ctx.place, None, ctx.between)
+        return first_derivative(out, gradient), None, None, None, None
 
 
 class _LookUp(torch.autograd.Function):
@@ -151,19 +135,20 @@ class _LookUp(torch.autograd.Function):
         blend: Blend | None,
         between: bool,
         rounding: Callable[[Tensor], Tensor] | None,
+        fast: bool,
     ) -> Tensor:
         entries = rounding(tables) if rounding else tables
-        return paths.of(levels).blended(levels, entries, place, blend, between, rounding is not None)
+        return paths.operations(fast).blended(levels, entries, place, blend, between, rounding is not None)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        levels, tables, ctx.place, ctx.blend, ctx.between, _ = inputs
+        levels, tables, ctx.place, ctx.blend, ctx.between, _, ctx.fast = inputs
         ctx.save_for_backward(levels, tables)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None, None]:
         levels, tables = ctx.saved_tensors
-        path = paths.of(levels)
+        path = paths.operations(ctx.fast)
         to_levels = to_tables = None
         with torch.no_grad():
             if ctx.needs_input_grad[0]:
@@ -174,7 +159,7 @@ class _LookUp(torch.autograd.Function):
             to_levels = first_derivative(to_levels, levels, tables, gradient)
         if to_tables is not None:
             to_tables = first_derivative(to_tables, levels, gradient)
-        return to_levels, to_tables, None, None, None, None
+        return to_levels, to_tables, None, None, None, None, None
 
 
 def first_derivative(gradient: Tensor, *inputs: Tensor) -> Tensor:

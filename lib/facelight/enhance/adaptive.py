@@ -130,7 +130,9 @@ def clahe(
     levels, between = _levels.gray_levels(x, exact)
     limits = _for_each_channel(clip_limit, x)
     step = max(1, _TILES_AT_ONCE // (rows * columns))
-    parts = zip(levels.split(step), limits.split(step), strict=True) if _check.readable(x) else [(levels, limits)]
+    parts = [(levels, limits)]
+    if _check.readable(x) and len(levels) > step:
+        parts = list(zip(levels.split(step), limits.split(step), strict=True))
     out = [_clahe(part, limit, (rows, columns), convention, exact, between) for part, limit in parts]
     return _levels.pictures(torch.cat(out) if len(out) > 1 else out[0], x)
 
@@ -161,11 +163,9 @@ def _clahe(
     opencv = convention == "opencv"
 
     covered = _grid.extended(levels, axes).flatten(0, 1)
-    rounded = exact and between and not opencv
-    covered = _levels.whole_levels(covered) if rounded else covered
     places = _grid.kept_places if paths.compiled(levels) else _grid.places
     tile, place, blend = places(number, axes, levels.device, levels.dtype)
-    counts = _levels.histograms(covered, tile, number * tiles, between and not rounded)
+    counts = _levels.histograms(covered, tile, number * tiles, between, rounded=exact and not opencv)
 
     limit = _clipping.largest_count(clip_limit, pixels, convention).repeat_interleave(tiles)[:, None]
     tables = _clipping.tables(counts, limit.to(levels.device), pixels, convention, exact)

@@ -10,7 +10,7 @@ from torch import Tensor
 from facelight import _check
 from facelight._graph import one_node
 from facelight.enhance import _levels, _luminance
-from facelight.enhance._levels_torch import BINS
+from facelight.enhance._levels_torch import BINS, wide
 from facelight.enhance._places import Place
 from facelight.enhance.modules import EnhancerModule
 
@@ -108,7 +108,8 @@ def _through_one_table(
     place = Place(image.repeat_interleave(height)[:, None], image.new_zeros(width))
     lines = levels.flatten(0, 1)
     counts = _levels.histograms(lines, place, number, between)
-    tables = table(counts, levels.detach().double().flatten(1).mean(1, keepdim=True).floor())
+    mean = counts.detach().to(wide(counts)) @ torch.arange(BINS, dtype=wide(counts), device=x.device) / (height * width)
+    tables = table(counts, mean.floor()[:, None])
     return _levels.pictures(_levels.look_up(lines, tables, place, between=between, rounding=rounding), x)
 
 

@@ -66,9 +66,9 @@ def compiled(x: Tensor) -> bool:
     return plain and histogram_path() == "numba"
 
 
-def of(x: Tensor) -> ModuleType:
-    """The module with the operations for this tensor."""
-    return loops("_levels_numba") if compiled(x) else _levels_torch
+def operations(fast: bool) -> ModuleType:
+    """The module with the compiled operations, or that with PyTorch's."""
+    return loops("_levels_numba") if fast else _levels_torch
 
 
 @functools.cache
