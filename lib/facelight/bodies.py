@@ -79,7 +79,7 @@ def torchvision_body(backbone: str, weights: str | None = None) -> Any:
         options = {"aux_logits": False, "transform_input": False, "init_weights": weights is None}
     name = {"resnet18_c4": "resnet18", "resnet18_small": "resnet18", "vgg16_small": "vgg16_bn"}.get(backbone, backbone)
     small = backbone == "resnet18_small"
-    body = SmallBody() if small else torchvision.models.get_model(name, weights=None, **options)
+    body: Any = SmallBody() if small else torchvision.models.get_model(name, weights=None, **options)
     if weights is not None:
         state = _imagenet_state(torchvision.models.get_model_weights(name)["IMAGENET1K_V1"])
         left_out = ("AuxLogits.", "layer3.1.", "layer4.", "fc.") if small else ("AuxLogits.",)

@@ -64,7 +64,7 @@ def viola_jones(
     margin = round(0.1 * min(small.shape))
     least = max(24, round(min_size * min(small.shape)))
     boxes, votes = detect._classifier(cascade).detectMultiScale2(
-        cv2.copyMakeBorder(small, *[margin] * 4, cv2.BORDER_REPLICATE),
+        cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_REPLICATE),
         scaleFactor=1.08,
         minNeighbors=min_neighbors,
         minSize=(least, least),

@@ -127,8 +127,8 @@ def _eight_bits(picture: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def _cut(picture: npt.NDArray[Any], places: crops.Squares, size: int) -> Tensor:
     """Crops (N, 3, size, size), float32 in [0, 1]."""
     rows = [
-        crops.cut(picture, *corner, side, size)
-        for corner, side in zip(places.corner.tolist(), places.side.tolist(), strict=True)
+        crops.cut(picture, left, top, side, size)
+        for (left, top), side in zip(places.corner.tolist(), places.side.tolist(), strict=True)
     ]
     x = np.stack(rows).transpose(0, 3, 1, 2).astype(np.float32) / np.iinfo(picture.dtype).max
     return torch.from_numpy(x).contiguous(memory_format=torch.channels_last)

@@ -84,8 +84,9 @@ class ModelCard:
         """The network with random weights."""
         options: dict[str, Any] = {"head_width": self.head_width, "grid": self.grid, "dropout": 0.0}
         model = landmark_regressor(self.backbone, len(self.points), **options)
+        body: Any = model.body
         if self.stem == "light":
-            model.body.conv1 = light_stem(model.body.conv1)
+            body.conv1 = light_stem(body.conv1)
         return model
 
 

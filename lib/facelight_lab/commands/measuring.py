@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from facelight import metrics
-from facelight.data import crops
+from facelight.data import crops, wflw_crops
 from facelight.data.crops import BoxRule
 from facelight.data.landmarks import LANDMARKS_68, SHARED_68
 from facelight.data.samples import LandmarkFaces
@@ -67,7 +67,7 @@ def _of_set(pipe: LandmarkPipeline, name: str, under: Mapping[str, lights.Light]
     card = pipe.card
     web = name == "net7876"
     source = {"rendered": "synthetic", "wflw_crops": "w300 on wflw_crops"}.get(name, name)
-    faces = face_sets.load(source, (1, RENDERED)).test if name != "wflw_crops" else face_sets.wflw_crops.load()
+    faces = face_sets.load(source, (1, RENDERED)).test if name != "wflw_crops" else wflw_crops.load()
     shape = (len(card.points), faces.landmarks.shape[1])
     if shape not in JUDGED:
         raise ValueError(f"{name} has {shape[1]} landmarks, of which the network's {shape[0]} have none: leave it out")
