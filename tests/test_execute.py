@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import execute
@@ -34,6 +36,21 @@ def test_pages_are_executed_in_their_folders_and_nothing_old_is_kept(tmp_path):
     (tmp_path / "value.txt").write_text("second")  # the cells are the same, and what they use is not
     assert execute.execute(pages[:1], tmp_path / "cache") == []
     assert printed(tmp_path / "cache", pages[0]) == "second\n"
+
+
+def test_what_two_pages_print_is_written_one_after_the_other(tmp_path, monkeypatch):
+    inside, most = [], []
+
+    def slow(self, bundle, **options):
+        inside.append(bundle)
+        most.append(len(inside))
+        time.sleep(0.2)
+        inside.remove(bundle)
+
+    monkeypatch.setattr(execute.JupyterCacheBase, "cache_notebook_bundle", slow)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda n: execute.OneAtATime(tmp_path).cache_notebook_bundle(n), range(3)))
+    assert most == [1, 1, 1]
 
 
 def test_a_page_that_fails_is_named_with_its_traceback(tmp_path):
