@@ -84,9 +84,8 @@ class ModelCard:
         """The network with random weights."""
         options: dict[str, Any] = {"head_width": self.head_width, "grid": self.grid, "dropout": 0.0}
         model = landmark_regressor(self.backbone, len(self.points), **options)
-        body: Any = model.body
         if self.stem == "light":
-            body.conv1 = light_stem(body.conv1)
+            model.body.set_submodule("conv1", light_stem(model.body.get_submodule("conv1")))
         return model
 
 
